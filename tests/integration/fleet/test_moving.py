@@ -50,6 +50,15 @@ def move(
     return Move(state, keyring, clock or Clock(), lambda _state: 0, on_block, "mover").run(to).written
 
 
+def ends(folder: Path, server: StateSection, *, is_back: bool) -> tuple[StateSection, StateSection]:
+    """Return where the state is, and where to move it: from the file in `folder` to `server`, or back from there, where it is moved first."""
+    state = StateSection(folder)
+    if not is_back:
+        return state, server
+    move(state, server)
+    return server, StateSection(folder / "new", key_of(folder))
+
+
 def stop_at(number: int) -> Callable[..., None]:
     """Return a function that stops the process when it is called for the time `number`."""
     calls = count()
@@ -82,11 +91,8 @@ def test_move_that_is_stopped_at_each_block_goes_on(
     tmp_path: Path, server: StateSection, is_back: bool
 ) -> None:
     make_state(tmp_path)
-    state, to = StateSection(tmp_path), server
     before = dump_without_moves(database_of(tmp_path))
-    if is_back:
-        move(state, to)
-        state, to = server, replace(StateSection(tmp_path / "new"), key_file=key_of(tmp_path))
+    state, to = ends(tmp_path, server, is_back=is_back)
     written = 0
     for number in count():
         try:
@@ -111,10 +117,7 @@ def test_move_that_is_stopped_between_the_two_marks_is_finished(
     tmp_path: Path, server: StateSection, is_back: bool
 ) -> None:
     make_state(tmp_path)
-    state, to = StateSection(tmp_path), server
-    if is_back:
-        move(state, to)
-        state, to = server, StateSection(tmp_path / "new", key_of(tmp_path))
+    state, to = ends(tmp_path, server, is_back=is_back)
     stop, clock = stop_at(2), Clock()
 
     def stopping_clock() -> datetime:
@@ -163,10 +166,7 @@ def test_process_that_had_the_old_database_open_changes_nothing_more(
     tmp_path: Path, server: StateSection, is_back: bool
 ) -> None:
     make_state(tmp_path)
-    state, to = StateSection(tmp_path), server
-    if is_back:
-        move(state, to)
-        state, to = server, StateSection(tmp_path / "new", key_of(tmp_path))
+    state, to = ends(tmp_path, server, is_back=is_back)
     waiting = Waiting()
     old = open_configured(
         state, Keyring(key_of(tmp_path)), clock=Clock(), actor="old", limits={"": NO_LIMITS}, waiting=waiting
