@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from josepy.jwk import JWKEC
 from josepy.util import ComparableECKey
 
+from sslctl.app import utc_now
 from sslctl.certificates.account_key import make_account_key
 from sslctl.certificates.x509 import make_csr, make_key, read_leaf
 from sslctl.config.acme import AcmeSection
@@ -39,16 +39,6 @@ from tests.support.machine import install_other_certbot
 pytestmark = pytest.mark.pebble
 
 
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
-    with SandboxCdn(tmp_path_factory.mktemp("sandbox"), clock=_now) as running:
-        yield running
-
-
 @pytest.fixture
 def acme(sandbox: SandboxCdn) -> AcmeSection:
     return load(sandbox.config_path, {}).acme
@@ -58,7 +48,7 @@ _made: list[CertbotIssuer] = []
 
 
 def _certbot(acme: AcmeSection, folder: Path) -> CertbotIssuer:
-    _made.append(CertbotIssuer(acme, folder, clock=_now))
+    _made.append(CertbotIssuer(acme, folder, clock=utc_now))
     return _made[-1]
 
 
@@ -75,7 +65,7 @@ def issuer(acme: AcmeSection, tmp_path: Path) -> CertbotIssuer:
 
 
 def _order(number: int, *names: str) -> Order:
-    return Order(number, 1, names, make_csr(make_key("ecdsa"), names), _now())
+    return Order(number, 1, names, make_csr(make_key("ecdsa"), names), utc_now())
 
 
 def _place(issuer: CertbotIssuer, name: str) -> tuple[Issued, Order]:
@@ -264,7 +254,7 @@ def test_issuer_reports_an_untested_certbot_once_before_its_first_order(
 ) -> None:
     install_other_certbot(tmp_path, monkeypatch)
     notices: list[str] = []
-    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now, on_notice=notices.append)
+    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=utc_now, on_notice=notices.append)
     _made.append(issuer)
     sandbox.add_domain("untested.example.test")
     for number in (1, 2):
@@ -381,7 +371,7 @@ def test_issue_reports_the_cause_when_the_ca_or_the_settings_are_unusable(
 
 def test_issue_succeeds_when_the_ca_rejects_half_of_the_nonces(tmp_path: Path) -> None:
     with SandboxCdn(
-        tmp_path / "sandbox", clock=_now, pebble_environment={"PEBBLE_WFE_NONCEREJECT": "50"}
+        tmp_path / "sandbox", clock=utc_now, pebble_environment={"PEBBLE_WFE_NONCEREJECT": "50"}
     ) as rough:
         rough.add_domain("nonce.example.test")
         issuer = _certbot(load(rough.config_path, {}).acme, tmp_path / "acme")
@@ -430,9 +420,9 @@ def test_machine_without_an_account_folder_collects_and_revokes_what_another_one
     sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     sandbox.add_domain("moved.example.test")
-    keys = AccountKeys(AccountKey(make_account_key(), _now()))
+    keys = AccountKeys(AccountKey(make_account_key(), utc_now()))
     machines = [
-        CertbotIssuer(acme, tmp_path / name, clock=_now, find_account_keys=lambda: keys) for name in "abc"
+        CertbotIssuer(acme, tmp_path / name, clock=utc_now, find_account_keys=lambda: keys) for name in "abc"
     ]
     _made.extend(machines)
     issued, order = _place(machines[0], "moved.example.test")

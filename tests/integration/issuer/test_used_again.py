@@ -7,11 +7,11 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from sslctl.app import utc_now
 from sslctl.certificates.x509 import make_csr, make_key, read_leaf
 from sslctl.config.settings import load
 from sslctl.issuer import IssueError
@@ -24,19 +24,9 @@ from tests.support.command_line import await_true
 pytestmark = pytest.mark.pebble
 
 
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
-    with SandboxCdn(tmp_path_factory.mktemp("sandbox"), clock=_now) as running:
-        yield running
-
-
 @pytest.fixture
 def issuer(sandbox: SandboxCdn, tmp_path: Path) -> Iterator[CertbotIssuer]:
-    issuer = CertbotIssuer(load(sandbox.config_path, {}).acme, tmp_path / "acme", clock=_now)
+    issuer = CertbotIssuer(load(sandbox.config_path, {}).acme, tmp_path / "acme", clock=utc_now)
     yield issuer
     issuer.close()
     assert _jobs() == []
@@ -44,7 +34,7 @@ def issuer(sandbox: SandboxCdn, tmp_path: Path) -> Iterator[CertbotIssuer]:
 
 def _issue(issuer: CertbotIssuer, number: int, name: str) -> None:
     names = (name,)
-    order = Order(number, 1, names, make_csr(make_key("ecdsa"), names), _now())
+    order = Order(number, 1, names, make_csr(make_key("ecdsa"), names), utc_now())
     assert read_leaf(issuer.issue(order, lambda _url: None).certificate).names == names
     issuer.forget(order)
 
