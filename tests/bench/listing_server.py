@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import subprocess
 import sys
 import threading
 from bisect import bisect_right
@@ -17,11 +16,10 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from sslctl.rules.reasons import Code
-from tests.support import module_command
+from tests.bench.piped_process import PipedProcess
 
 _PAGE_SIZE = 1000
 _CURSOR = re.compile("cursor=([0-9]+)")
@@ -31,38 +29,18 @@ _LISTED = """SELECT name, domain.customer, certificate.source, fingerprint, not_
     WHERE finding_code IS DISTINCT FROM ? ORDER BY name"""
 
 
-class ListingServer:
+class ListingServer(PipedProcess):
     """A server of the domains in `database`, without those that C4 is known not to know; a context manager."""
 
     def __init__(self, database: Path) -> None:
+        super().__init__("tests.bench.listing_server")
         self._database = database
-        self._process: subprocess.Popen[str]
         self.url = ""
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            module_command("tests.bench.listing_server"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(self._database, file=self._process.stdin, flush=True)
-        self.url = self._process.stdout.readline().strip()
-        if not self.url:
-            raise RuntimeError("the server of the list ended; see above")
+        super().__enter__()
+        self.url = self.ask(str(self._database))
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
 
 
 def _pages(database: Path) -> Iterator[tuple[str, bytes]]:

@@ -11,22 +11,20 @@ import http.client
 import json
 import os
 import resource
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from sslctl.sandbox.cdn import ELSEWHERE, SandboxCdn, cname_target
-from tests.support import module_command
+from tests.bench.piped_process import PipedProcess
 
 _NINETY_DAYS = 90 * 86_400
 
 
-class Servers:
+class Servers(PipedProcess):
     """A world in another process, with its files in `folder`; use as a context manager.
 
     `pebble` are Pebble's own switches. They add to `PEBBLE_VA_NOSLEEP=1`: Pebble would else wait for up to 15 seconds
@@ -34,22 +32,16 @@ class Servers:
     """
 
     def __init__(self, folder: Path, *, activation_seconds: float = 0, **pebble: str) -> None:
+        super().__init__("tests.bench.servers")
         self._folder = folder
         self._activation_seconds = activation_seconds
         self._pebble = pebble
-        self._process: subprocess.Popen[str]
         self.config = folder / "config.toml"
         self.directory_url = self.ca_bundle = self.webroot = ""
         self.challenge_port = 0
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            module_command("tests.bench.servers"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        super().__enter__()
         places = self._ask(
             {
                 "folder": str(self._folder),
@@ -60,13 +52,6 @@ class Servers:
         self.directory_url, self.ca_bundle = places["directory_url"], places["ca_bundle"]
         self.webroot, self.challenge_port = places["webroot"], places["challenge_port"]
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
 
     def add(self, names: Sequence[str], *, elsewhere: bool = False) -> None:
         """Make customers' domains in C4, with CNAMEs to the CDN or elsewhere."""
@@ -82,14 +67,7 @@ class Servers:
         return found
 
     def _ask(self, question: dict[str, Any]) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise RuntimeError("the servers ended; see above")
-        return json.loads(answer)
+        return json.loads(self.ask(json.dumps(question)))
 
 
 def _add(world: SandboxCdn, names: Sequence[str], points_at: str | None) -> None:
