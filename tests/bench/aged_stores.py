@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sslctl.store.keyring import Keyring
@@ -12,8 +13,10 @@ from sslctl.store.postgres.moving import ServerSide
 from sslctl.store.sql.moving import Side
 from sslctl.store.sqlite.moving import FileSide, find_tables
 from tests.bench.aged_state import Builder, History, without_indexes
+from tests.bench.meter import Job
 from tests.bench.program import Sslctl, unserved
 from tests.support.postgres import Cluster
+from tests.support.postgres_programs import find_server
 
 _TABLES = "('domain', 'certificate', 'acme_order', 'acme_order_name', 'event')"
 _OF_SQLITE = f"""SELECT type, name, sql FROM sqlite_schema
@@ -33,12 +36,16 @@ _EMPTY = "TRUNCATE domain, certificate, acme_order, acme_order_name, event CASCA
 
 @dataclass(frozen=True, slots=True)
 class Aged:
-    """sslctl over a state with `versions` certificates and `events` events, whose database has `size` bytes."""
+    """sslctl over a state with `versions` certificates and `events` events, whose database has `size` bytes.
+
+    `backup` returns the job that writes a backup into a new file.
+    """
 
     sslctl: Sslctl
     versions: int
     events: int
     size: int
+    backup: Callable[[Path], Job]
 
 
 @contextmanager
@@ -52,7 +59,13 @@ def in_sqlite(own: Path, history: History) -> Iterator[Aged]:
             side.run(f"PRAGMA {pragma}")
         with without_indexes(side, _OF_SQLITE):
             built = _fill(side, sslctl, history)
-    yield Aged(sslctl, built.versions, built.events, path.stat().st_size)
+    yield Aged(
+        sslctl,
+        built.versions,
+        built.events,
+        path.stat().st_size,
+        lambda copy: sslctl.job("backup", str(copy)),
+    )
 
 
 @contextmanager
@@ -71,7 +84,7 @@ def in_postgres(own: Path, history: History) -> Iterator[Aged]:
             side.complete()
             side.run("VACUUM ANALYZE")
             (size,) = side.run("SELECT pg_database_size(current_database())").fetchone()
-        yield Aged(sslctl, built.versions, built.events, size)
+        yield Aged(sslctl, built.versions, built.events, size, partial(_pg_dump, sslctl, url))
 
 
 STORES = {"SQLite": in_sqlite, "PostgreSQL": in_postgres}
@@ -84,3 +97,10 @@ def _fill(side: Side, sslctl: Sslctl, history: History, *before: str) -> Builder
         builder = Builder(side, find_tables(), Keyring(sslctl.state / "master.key"), history)
         builder.run()
     return builder
+
+
+def _pg_dump(sslctl: Sslctl, url: str, copy: Path) -> Job:
+    program = find_server()
+    assert program is not None
+    command = [str(program.with_name("pg_dump")), "--format=custom", f"--file={copy}", url]
+    return replace(sslctl.job(), commands=[command])

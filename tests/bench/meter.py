@@ -31,7 +31,8 @@ class Job:
     output: str = os.devnull
     log: str = os.devnull
     sample_seconds: float = 0
-    timeout_seconds: float = 900
+    # The longest, `history prune` over 30 million events, takes some 20 minutes.
+    timeout_seconds: float = 3600
     until_pattern: str = ""
     until_count: int = 0
 

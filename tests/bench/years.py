@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from tests.bench import meter
 from tests.bench.aged_state import History, name_of
 from tests.bench.aged_stores import STORES, Aged
 from tests.bench.meter import Cost, Failed
@@ -26,7 +27,9 @@ _WANTED_TICK_SECONDS = 5.0
 _DAYS_A_YEAR = 365
 _KEPT = ("--keep-days", "180", "--yes")
 _TICK = "a tick with nothing due"
-_VERIFY, _BACKUP, _PRUNE = "`audit verify`", "`backup`", "`history prune`"
+_VERIFY, _BACKUP, _PRUNE = "`audit verify`", "the backup", "`history prune`"
+_VERIFY_ARCHIVES = "`audit verify` with the archives"
+_WHOLE = (_VERIFY, _BACKUP, _PRUNE, _VERIFY_ARCHIVES)
 _TICK_BESIDE = "the longest tick beside `history prune`"
 _COMMANDS = {
     _TICK: ("daemon-tick", "--quiet"),
@@ -39,11 +42,21 @@ _PAGES = {"page: the list": "/", "page: a domain": f"/domains/{name_of(1)}"}
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured. Of 100,000 domains the last of `years` would be 3 million versions and 30 million events."""
+    """How much is measured. The last of `years` of all domains are 3 million versions and 30 million events, and take 40 GB."""
 
     repetitions: int = 3
-    domains: int = 10_000
+    domains: int = 100_000
     years: tuple[float, float] = (1, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pruned:
+    """What went into archives, which have `size` bytes."""
+
+    events: int
+    certificates: int
+    orders: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -53,7 +66,7 @@ class _Measured:
     seconds: dict[tuple[str, str, float], list[float]] = field(default_factory=dict)
     bytes: dict[tuple[str, str, float], list[float]] = field(default_factory=dict)
     aged: dict[tuple[str, float], Aged] = field(default_factory=dict)
-    pruned: dict[tuple[str, float], int] = field(default_factory=dict)
+    pruned: dict[tuple[str, float], _Pruned] = field(default_factory=dict)
 
     def add(self, what: str, where: tuple[str, float], cost: Cost) -> None:
         self.add_seconds(what, where, cost.wall)
@@ -82,7 +95,7 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
                     _read(aged, (store, years), sizes.repetitions, measured)
                     progress(f"{store}: {aged.events:,} events: all of the history")
                     _read_all(aged, (store, years), measured)
-    return Part(list(_rows(measured, sizes)), [_history(measured), *_tables(measured, sizes)])
+    return Part(list(_rows(measured, sizes)), [_history(measured, sizes.domains), *_tables(measured, sizes)])
 
 
 def _read(aged: Aged, where: tuple[str, float], repetitions: int, measured: _Measured) -> None:
@@ -106,16 +119,17 @@ def _read(aged: Aged, where: tuple[str, float], repetitions: int, measured: _Mea
 def _read_all(aged: Aged, where: tuple[str, float], measured: _Measured) -> None:
     sslctl = aged.sslctl
     measured.add(_VERIFY, where, sslctl.run("audit", "verify"))
-    if where[0] == "SQLite":
-        copy = sslctl.state.parent / "backup.db"
-        measured.add(_BACKUP, where, sslctl.run("backup", str(copy)))
-        copy.unlink()
+    copy = sslctl.state.parent / "backup"
+    measured.add(_BACKUP, where, meter.run(aged.backup(copy)))
+    copy.unlink()
     ticks, cost = _prune_beside_ticks(sslctl)
     measured.add(_PRUNE, where, cost)
     measured.add_seconds(_TICK_BESIDE, where, max(ticks))
     archives = sslctl.ask("history", "list")["archives"]
-    measured.pruned[where] = sum(archive["events"] for archive in archives)
-    sslctl.run("audit", "verify", "--archive", str(sslctl.state / "archive"))
+    counted = ("events", "certificates", "orders", "bytes")
+    measured.pruned[where] = _Pruned(*(sum(archive[each] for archive in archives) for each in counted))
+    verified = sslctl.run("audit", "verify", "--archive", str(sslctl.state / "archive"))
+    measured.add(_VERIFY_ARCHIVES, where, verified)
 
 
 def _prune_beside_ticks(sslctl: Sslctl) -> tuple[list[float], Cost]:
@@ -153,9 +167,8 @@ def _rows(measured: _Measured, sizes: Sizes) -> Iterator[Row]:
             [growth * first / last],
             f"most: {steepest}",
         )
-        for what in (_VERIFY, _BACKUP, _PRUNE):
-            if (what, store, last) in measured.seconds:
-                yield from _whole(measured, sizes, what, store)
+        for what in _WHOLE:
+            yield from _whole(measured, sizes, what, store)
         yield under(
             f"{store}: {_TICK_BESIDE}, {last:g} years",
             _WANTED_TICK_SECONDS,
@@ -168,9 +181,13 @@ def _rows(measured: _Measured, sizes: Sizes) -> Iterator[Row]:
 def _whole(measured: _Measured, sizes: Sizes, what: str, store: str) -> Iterator[Row]:
     """Yield the rows of what reads all of the history, or all that is old."""
     first, last = sizes.years
-    counts = measured.pruned if what == _PRUNE else {at: aged.events for at, aged in measured.aged.items()}
-    linear = measured.time(what, store, first) * counts[store, last] / counts[store, first]
-    rate = counts[store, last] / measured.time(what, store, last)
+    events = {
+        at: measured.pruned[at].events if what == _PRUNE else measured.aged[at].events for at in measured.aged
+    }
+    # A certificate costs as much as many events, and the first months have few that can be pruned.
+    amounts = {at: pruned.size for at, pruned in measured.pruned.items()} if what == _PRUNE else events
+    linear = measured.time(what, store, first) * amounts[store, last] / amounts[store, first]
+    rate = events[store, last] / measured.time(what, store, last)
     yield under(
         f"{store}: {what}: time from {first:g} to {last:g} years, against linear",
         _WANTED_GROWTH,
@@ -182,33 +199,26 @@ def _whole(measured: _Measured, sizes: Sizes, what: str, store: str) -> Iterator
     yield under(f"{store}: {what}: memory, {last:g} years", _WANTED_MIB, "MiB", memory)
 
 
-def _history(measured: _Measured) -> Table:
-    head = ("store", "years", "versions", "events", "database, MiB", "events pruned")
-    rows = [
-        (
-            store,
-            f"{years:g}",
-            f"{aged.versions:,}",
-            f"{aged.events:,}",
-            f"{aged.size / MIB:,.0f}",
-            f"{measured.pruned[store, years]:,}",
-        )
-        for (store, years), aged in measured.aged.items()
-    ]
-    return Table("The history", head, rows)
+def _history(measured: _Measured, domains: int) -> Table:
+    head = ("store", "years", "versions", "events", "database, MiB")
+    pruned_head = ("events pruned", "versions pruned", "orders pruned", "archives, MiB")
+    rows = []
+    for (store, years), aged in measured.aged.items():
+        pruned = measured.pruned[store, years]
+        counts = (aged.versions, aged.events, round(aged.size / MIB), pruned.events, pruned.certificates)
+        archives = (pruned.orders, round(pruned.size / MIB))
+        rows.append((store, f"{years:g}", *(f"{count:,}" for count in (*counts, *archives))))
+    return Table(f"The history of {domains:,} domains", (*head, *pruned_head), rows)
 
 
 def _tables(measured: _Measured, sizes: Sizes) -> Iterator[Table]:
     for store in STORES:
         rows = []
-        for what in (*_COMMANDS, *_PAGES, _VERIFY, _BACKUP, _PRUNE, _TICK_BESIDE):
+        for what in (*_COMMANDS, *_PAGES, *_WHOLE, _TICK_BESIDE):
             places = [(what, store, years) for years in sizes.years]
-            if places[0] in measured.seconds:
-                seconds = [number(median(measured.seconds[place])) for place in places]
-                memory = [
-                    number(measured.memory(*place)) if place in measured.bytes else "" for place in places
-                ]
-                rows.append((what, *seconds, *memory))
+            seconds = [number(median(measured.seconds[place])) for place in places]
+            memory = [number(measured.memory(*place)) if place in measured.bytes else "" for place in places]
+            rows.append((what, *seconds, *memory))
         head = ("operation", *(f"{_span(years)}, {unit}" for unit in ("s", "MiB") for years in sizes.years))
         yield Table(f"{store}, by the years of history", head, rows)
 
