@@ -31,8 +31,7 @@ class Job:
     output: str = os.devnull
     log: str = os.devnull
     sample_seconds: float = 0
-    # The longest, `history prune` over 30 million events, takes some 20 minutes.
-    timeout_seconds: float = 3600
+    timeout_seconds: float = 1800
     until_pattern: str = ""
     until_count: int = 0
 
