@@ -27,6 +27,8 @@ def command(app: App) -> int:
     if not errors:
         return Exit.OK
     click.echo(f"sslctl: error: some metrics are absent: {errors[0].message}", err=True)
+    if errors[0].hint:
+        click.echo(f"sslctl: hint: {errors[0].hint}", err=True)
     return errors[0].exit_code
 
 

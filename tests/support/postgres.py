@@ -27,7 +27,7 @@ import psycopg
 from sslctl.store.postgres import schema
 from sslctl.store.postgres.pool import connect
 from tests.support import memory_folder
-from tests.support.postgres_programs import find_server
+from tests.support.postgres_programs import find_server, version_of
 
 _PATIENCE = 60
 _PORT = 5432
@@ -52,9 +52,11 @@ kill -INT $server 2>/dev/null
 wait $server
 rm -rf "$folder"
 """
-# Nothing that is tested here depends on surviving a power cut. The locale sorts unlike bytes: no query may depend on it.
+# Nothing that is tested here depends on surviving a power cut.
 _INITDB = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", "--no-instructions")
+# It sorts unlike bytes: no query may depend on that. Before 15 a database had no provider of its own.
 _LOCALE = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
+_FIRST_WITH_PROVIDERS = 15
 # As the distribution configures it.
 DURABLE = ("listen_addresses=",)
 _SETTINGS = (
@@ -96,7 +98,8 @@ class Cluster:
         )
         self._data = self._folder / "data"
         data, sockets = str(self._data), str(self._folder)
-        made = [str(program.with_name("initdb")), f"--pgdata={data}", *_INITDB, *_LOCALE]
+        made = [str(program.with_name("initdb")), f"--pgdata={data}", *_INITDB]
+        made += _LOCALE if version_of(program) >= _FIRST_WITH_PROVIDERS else _LOCALE[:1]
         subprocess.run(made, cwd="/", check=True, stdout=subprocess.DEVNULL, **identity)
         server = [str(program), "-D", data, "-k", sockets]
         for name, text in files.items():
@@ -151,6 +154,11 @@ class Cluster:
     def url(self, database: str, user: str = "postgres") -> str:
         """Return the connection string of `database`."""
         return f"postgresql://{user}@/{database}?host={self._folder}&port={self._port}"
+
+    @property
+    def socket(self) -> str:
+        """Return the path of the socket that the server listens on."""
+        return f"{self._folder}/.s.PGSQL.{self._port}"
 
     def new_database(self, template: str = _EMPTY) -> str:
         """Return the name of a new database: with the schema, or a copy of `template`, to which nobody is connected."""

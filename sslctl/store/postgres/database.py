@@ -24,9 +24,10 @@ _LOCK = b"SELECT pg_advisory_xact_lock(1936944227, %s)"
 
 @dataclass
 class _Transaction:
-    """An open transaction of one thread. `last` runs right before its commit."""
+    """An open transaction of one thread in the database of `url`. `last` runs right before its commit."""
 
     connection: psycopg.Connection
+    url: str
     last: list[Callable[[Run], object]] = field(default_factory=list)
 
     def run(self, sql: str, values: Values = ()) -> Cursor:
@@ -34,7 +35,7 @@ class _Transaction:
         try:
             return cursor.execute(with_parameters(sql), values)
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise translated(error, self.url) from error
 
 
 class Database:
@@ -61,6 +62,7 @@ class Database:
         max_connections: int = 8,
     ) -> None:
         self.dialect = PostgresDialect()
+        self._url = url
         limits = {"lock_timeout": lock_seconds, "idle_in_transaction_session_timeout": idle_seconds}
         settings = [f"SET LOCAL {name} = {round(seconds * 1000)}" for name, seconds in limits.items()]
         self._begin = "; ".join(["BEGIN", *settings]).encode()
@@ -82,7 +84,7 @@ class Database:
             found = transaction.run(sql, values).fetchall()
         else:
             with self.translating(), self._pool.connection(b"") as connection:
-                found = _Transaction(connection).run(sql, values).fetchall()
+                found = _Transaction(connection, self._url).run(sql, values).fetchall()
         try:
             return [make(row) for row in found]
         except (LookupError, TypeError, ValueError) as error:
@@ -98,7 +100,7 @@ class Database:
             yield outer.run
             return
         with self.translating(), self._pool.connection(self._begin) as connection:
-            transaction = self._mine.transaction = _Transaction(connection)
+            transaction = self._mine.transaction = _Transaction(connection, self._url)
             try:
                 yield transaction.run
                 self._commit(transaction)
@@ -124,7 +126,7 @@ class Database:
         try:
             transaction.connection.execute(_LOCK, (what,))
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise translated(error, self._url) from error
 
     def at_commit(self, work: Callable[[Run], object]) -> None:
         """Run `work` as the last part of the open transaction."""
@@ -155,4 +157,4 @@ class Database:
         try:
             yield
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise translated(error, self._url) from error

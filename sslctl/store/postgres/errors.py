@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 
 from sslctl.errors import Busy, Problem, SslctlError, StateBusy, StateError
 from sslctl.text import clean
@@ -61,12 +64,24 @@ _NEXT_STEPS = (
         "the database system is",
         "wait until the server is up, then run the command again; what was recorded before is kept",
     ),
+    (
+        "terminating connection",
+        "the server was stopped, or a person ended the connection: run the command again; what was recorded before is kept",
+    ),
+    (
+        "server closed the connection",
+        "check that the server runs, then run the command again; what was recorded before is kept",
+    ),
+)
+# libpq's guess behind "server closed the connection unexpectedly".
+_GUESS = re.compile(
+    r"\s*This probably means the server terminated abnormally\s+before or while processing the request\."
 )
 
 
-def translated(error: errors.Error) -> SslctlError:
-    """Return an error of psycopg as one of ours. A server's detail is left out: it may quote a whole row."""
-    why = clean(error.diag.message_primary or str(error), _LONGEST)
+def translated(error: errors.Error, url: str) -> SslctlError:
+    """Return an error of psycopg with the database of `url` as one of ours. A server's detail is left out: it may quote a whole row."""
+    why = clean(error.diag.message_primary or _GUESS.sub("", str(error)), _LONGEST)
     if isinstance(error, errors.UniqueViolation):
         return Busy(
             "another sslctl changed the same meanwhile",
@@ -92,10 +107,17 @@ def translated(error: errors.Error) -> SslctlError:
         return StateError(f"the database is not as sslctl made it: {why}", hint="`sslctl doctor` looks at it")
     if isinstance(error, _UNREACHABLE):
         return StateError(
-            f"cannot use the PostgreSQL database: {why}",
+            f"cannot use the {_name_of(url)}: {why}",
             hint=_next_step(str(error)),
         )
     return StateError(f"the database cannot be used: {why}", hint="nothing was changed")
+
+
+def _name_of(url: str) -> str:
+    """Return what a message calls the database, as far as `url` says it: its name, and its hosts."""
+    named = conninfo_to_dict(url)
+    database, host = (clean(named.get(key) or "", _LONGEST) for key in ("dbname", "host"))
+    return " ".join(filter(None, ["PostgreSQL database", database, host and f"on {host}"]))
 
 
 def _next_step(said: str) -> str:

@@ -26,6 +26,7 @@ class ServerSide(Side):
 
     def __init__(self, url: str, shown_as: str, tables: Sequence[Table]) -> None:
         self.shown_as = shown_as
+        self._url = url
         self._tables = tables
         with self._translating():
             self._connection = connect(url)
@@ -102,4 +103,4 @@ class ServerSide(Side):
         try:
             yield
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise translated(error, self._url) from error

@@ -20,7 +20,7 @@ def has_state(url: str) -> bool:
             schema.require_here(connection)
             return connection.execute("SELECT 1 FROM key_check").fetchone() is not None
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise translated(error, url) from error
 
 
 def require_creatable(url: str, state: StateSection, *, with_key: bool) -> bool:

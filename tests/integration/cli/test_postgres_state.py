@@ -287,6 +287,8 @@ def test_dump_is_restored_as_documented(cdn: Cdn, state: PostgresBackend, tmp_pa
     head = cdn.sslctl("audit", "verify").stdout
     dump, programs = tmp_path / "sslctl.dump", find_server()
     assert programs is not None
+    if not programs.with_name("pg_dump").exists():
+        pytest.skip("the programs of this server have no pg_dump")
     subprocess.run(
         [programs.with_name("pg_dump"), "--format=custom", f"--file={dump}", state.url], check=True
     )
