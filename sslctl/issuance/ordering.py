@@ -180,6 +180,8 @@ class Ordering:
             if order.url is None:
                 self._drop(order, "not placed")
             raise
+        # The order was stored meanwhile, which may have waited for others, or this process was frozen: then another one goes on with it.
+        require_claim(self._store, domain.name)
         try:
             with self._breaker.watch(order):
                 issued = self._issuer.issue(order, keep_url, replaces=self._replaced(domain, order.ca))

@@ -112,13 +112,16 @@ class Pipeline:
         self._clock = clock
         self._policy = policy
         self._on_step = on_step
+        # The domains that got a new certificate in a pass that an error ended: repeated, it must not order another one.
+        self._issued = set[str]()
 
     def run(
         self, name: str, *, renew: bool = False, consent: Consent = NO_CONSENT, check_dns: bool = False
     ) -> Domain:
         """Run one pass over the managed domain `name` and return the domain as it is afterwards.
 
-        `renew` orders a new certificate even if none is due. `check_dns` checks ports, DNS and CAA even if no order is due.
+        `renew` orders a new certificate even if none is due, but none after one that this pass got before an error ended it, if it is
+        repeated. `check_dns` checks ports, DNS and CAA even if no order is due.
         Failures of C4, DNS or the CA are in the finding. Raise `Busy` if another process works on the domain, `NotManaged`,
         `StateError` if a stored certificate is damaged, `StateBusy` if the result cannot be recorded because another process
         keeps the database locked, and `SlotsClosed` if the slots were closed before the CA was reached: the domain and its
@@ -132,15 +135,18 @@ class Pipeline:
         try:
             self._require_unchanged(domain)
             warnings: list[Problem] = []
+            renew = renew and name not in self._issued
             problem = self._attempt(domain, consent, warnings, renew=renew, check_dns=check_dns)
             with self._store.transaction():
                 require_claim(self._store, name)
                 release_domains(self._store, [name])
                 domain = self._store.domain(name)
-                return self._conclude(domain, problem, warnings, started_at, consent.believe)
+                domain = self._conclude(domain, problem, warnings, started_at, consent.believe)
         except BaseException:
             release_domains(self._store, [name])
             raise
+        self._issued.discard(name)
+        return domain
 
     def _require_unchanged(self, domain: Domain) -> None:
         """Raise `StateError` if a stored certificate's digest does not match."""
@@ -189,6 +195,8 @@ class Pipeline:
             domain = self._observation.agree_to_replace_text(domain)
         others = OtherCas(self._store, self._prober, domain, record.cname_target, self._clock)
         domain, pending, is_collected = self._ordering.finish_open(domain, others)
+        if is_collected:
+            self._issued.add(domain.name)
         self._observation.require_replaceable(domain, renew=renew, believe=consent.believe)
         if is_collected or not renew:
             if domain.wanted is not None and self._owes_upload(domain):
@@ -212,6 +220,7 @@ class Pipeline:
         self._ordering.require_no_pause()
         with self._slots.slot():
             domain = self._ordering.obtain(domain, pending, others)
+        self._issued.add(domain.name)
         assert domain.wanted is not None  # noqa: S101 - just issued
         self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
 

@@ -27,6 +27,7 @@ from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import Work
 from sslctl.sandbox.c4.faults import Fault, Operation
+from sslctl.system.limits import no_task
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock, FakeIssuer
 from tests.support.processes import with_default_signals
@@ -75,6 +76,36 @@ def test_batch_continues_when_one_domain_raises_an_unexpected_error(cdn: Cdn) ->
         "c.example.com": type(None),
     }
     assert app.store.claim([domain_claim("b.example.com")], WEEK)
+
+
+class Limited:
+    """A control plane to which no upload is possible until the machine has met its limit `left` times."""
+
+    def __init__(self, real: Any, left: int) -> None:
+        self._real = real
+        self.left = left
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(self._real, method)
+
+    def upload(self, *arguments: Any, **options: Any) -> Any:
+        if self.left:
+            self.left -= 1
+            raise no_task()
+        return self._real.upload(*arguments, **options)
+
+
+def test_renewal_that_meets_a_limit_of_the_machine_after_its_order_places_no_other_one(cdn: Cdn) -> None:
+    app, names = enrolled(cdn, "a.example.com", "b.example.com")
+    _batch(app, 2).run(names, on_done=lambda _outcome: None)
+    app.control_plane = limited = Limited(app.control_plane, 3)
+    outcomes: list[Outcome] = []
+    _batch(app, 2).run(names, renew=names, on_done=outcomes.append)
+    assert limited.left == 0
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert cdn.issuer.orders_by_name() == dict.fromkeys(names, 2)
+    versions = [domain.serving and domain.serving.version for domain in app.store.domains_named(names)]
+    assert versions == [2, 2]
 
 
 def test_batch_raises_state_error_when_the_state_is_unusable(cdn: Cdn) -> None:

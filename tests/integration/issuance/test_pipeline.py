@@ -11,7 +11,7 @@ import pytest
 from sslctl.app import App
 from sslctl.certificates.x509 import make_csr, make_key, renewal_id
 from sslctl.control_plane import State
-from sslctl.errors import Busy
+from sslctl.errors import Busy, ClaimLost
 from sslctl.fleet import enrolment, removal
 from sslctl.issuance.consent import Consent
 from sslctl.issuer import Issued, IssueError
@@ -303,6 +303,25 @@ def test_pass_collects_an_open_order_when_a_renewal_is_forced(cdn: Cdn) -> None:
     run_and_kill(cdn, app, 3, before=True)
     assert reason(app, run(app, renew=True)) is None
     assert len(cdn.issuer.orders) == 1
+
+
+def test_pass_that_loses_its_claim_while_it_stores_the_order_places_none(cdn: Cdn) -> None:
+    app, domain = enrolled(cdn)
+    losing = cdn.app()
+    # As if the process had been frozen, and another one had taken the domain over.
+    losing.store = DyingStore(
+        app.store,
+        1,
+        before=False,
+        methods={"open_order"},
+        kill=lambda: app.store.break_claim(domain_claim(NAME), force=True),
+    )
+    with pytest.raises(ClaimLost):
+        run(losing)
+    assert cdn.issuer.orders == []
+    assert reason(app, run(app)) is None
+    assert len(cdn.issuer.orders) == 1
+    assert app.store.find_open_order(domain) is None
 
 
 @pytest.mark.parametrize("is_pending", [False, True])
