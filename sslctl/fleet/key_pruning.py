@@ -75,8 +75,10 @@ def _blocks(names: Iterator[str]) -> Iterator[list[str]]:
 
 
 def _spare(store: _Store, names: list[str], now: datetime, older_than: timedelta) -> Iterator[SpareKey]:
-    for domain in store.domains_named(names):
-        versions = store.certificates(domain)
+    domains = list(store.domains_named(names))
+    certificates = store.certificates_of(domains)
+    for domain in domains:
+        versions = certificates[domain.id]
         for certificate in reversed(versions):
             since = key_unneeded_since(certificate, domain, versions, now)
             if certificate.key_destroyed_at is None and since is not None and since <= now - older_than:

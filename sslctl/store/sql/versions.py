@@ -29,6 +29,14 @@ class SqlVersions(SqlOrders):
         sql = f"{rows.SELECT_CERTIFICATE} WHERE domain_id = ? ORDER BY version DESC"
         return self._database.read(rows.certificate_of, sql, (domain.id,))
 
+    def certificates_of(self, domains: Sequence[Domain]) -> dict[int, list[Certificate]]:
+        sql = f"""{rows.SELECT_CERTIFICATE} WHERE domain_id IN (SELECT value FROM {self._database.dialect.integers("?")})
+            ORDER BY domain_id, version DESC"""  # noqa: S608 - constants
+        found: dict[int, list[Certificate]] = {domain.id: [] for domain in domains}
+        for certificate in self._database.read(rows.certificate_of, sql, (json.dumps(list(found)),)):
+            found[certificate.domain_id].append(certificate)
+        return found
+
     def bundle(self, certificate: Certificate) -> Bundle:
         found = self._database.read(self._bundle_of, rows.SELECT_BUNDLE, (certificate.id,))[0]
         return replace(found, ca=certificate.ca)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from sslctl.errors import Busy, StateError
+from sslctl.fleet import key_pruning
 from sslctl.rules.claim_names import KEY_ROTATION
 from sslctl.rules.model import Domain, Source
 from sslctl.store.interface import Store
@@ -124,3 +126,51 @@ def test_order_opened_after_a_rotation_is_encrypted_with_the_new_key(
     store.record_finding(other.add_domain("b.test", (), Source.C4), finding())
     store.require_keys()
     other.close()
+
+
+class _Counted:
+    """A store's database that counts what is read from it; each read is one statement."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self.reads = 0
+
+    def read(self, *arguments: Any) -> Any:
+        self.reads += 1
+        return self._database.read(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+
+def test_spare_keys_of_many_domains_are_found_in_order_with_as_many_statements_as_those_of_one(
+    store: Any, clock: Clock
+) -> None:
+    def find() -> tuple[int, list[tuple[str, int]]]:
+        counted = store._database = _Counted(store._database)
+        found = list(key_pruning.find(store, clock() + DAY, DAY))
+        store._database = counted._database
+        return counted.reads, [(key.domain.name, key.certificate.version) for key in found]
+
+    def add(name: str) -> None:
+        domain = store.add_domain(name, (), Source.C4)
+        for _ in range(3):
+            domain = serve(store, issue(store, domain))
+
+    add("m.test")
+    reads, found = find()
+    assert found == [("m.test", 1), ("m.test", 2)]
+    names = ["z.test", "a.test", "k.test", "b.test"]
+    for name in names:
+        add(name)
+    expected = [(name, version) for name in sorted([*names, "m.test"]) for version in (1, 2)]
+    assert find() == (reads, expected)
+
+
+def test_certificates_of_a_block_are_those_of_each_domain(store: Store) -> None:
+    domains = [store.add_domain(name, (), Source.C4) for name in ("b.test", "a.test", "none.test")]
+    domains[:2] = [issue(store, serve(store, issue(store, domain))) for domain in domains[:2]]
+    found = store.certificates_of(domains)
+    assert found == {domain.id: store.certificates(domain) for domain in domains}
+    assert [len(found[domain.id]) for domain in domains] == [2, 2, 0]
+    assert store.certificates_of([]) == {}
