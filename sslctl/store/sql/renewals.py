@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sslctl.rules.model import Certificate, Domain, RenewalInfo
 from sslctl.rules.reasons import Code
@@ -23,6 +23,8 @@ _COHORTS = """SELECT count(*) AS number, domain.finding_code AS code, substr(hel
     WHERE domain.id > ? AND domain.id <= ? AND domain.deleted_at IS NULL AND domain.source = 'c4' GROUP BY 2, 3, 4, 5"""
 # The groups of more domains at a time would be sorted in a file.
 _BLOCK = 20_000
+# The most by which the order of certificates' ids may differ from that of their times.
+_DISORDER = timedelta(hours=1)
 
 
 class SqlRenewals(SqlPart):
@@ -44,12 +46,15 @@ class SqlRenewals(SqlPart):
         return [_cohort_of(number, *group) for group, number in counted.items()]
 
     def renewed_since(self, at: datetime) -> int:
-        # Ids ascend with time, so the search for the first certificate goes back no further than `at`.
+        # Ids nearly ascend with time, so the search goes back little further than `at`: hosts commit out of order, and their clocks
+        # differ.
         sql = """SELECT count(*) FROM certificate AS made WHERE made.source = 'c4'
-            AND made.id > coalesce((SELECT id FROM certificate WHERE issued_at < ? ORDER BY id DESC LIMIT 1), 0)
+            AND made.issued_at >= :at AND made.id > coalesce((SELECT id FROM certificate
+              WHERE issued_at < :before ORDER BY id DESC LIMIT 1), 0)
             AND EXISTS (SELECT 1 FROM certificate AS old
               WHERE old.domain_id = made.domain_id AND old.version < made.version AND old.source = 'c4')"""
-        return self._database.read(lambda row: int(row[0]), sql, (instant(at),))[0]
+        values = {"at": instant(at), "before": instant(at - _DISORDER)}
+        return self._database.read(lambda row: int(row[0]), sql, values)[0]
 
     def renewable(self, now: datetime, expires_from: datetime, limit: int) -> list[Domain]:
         dialect = self._database.dialect

@@ -79,6 +79,18 @@ def test_renewed_since_counts_renewals_and_excludes_first_certificates(store: St
     assert [store.renewed_since(NOW + timedelta(hours=hours)) for hours in (-1, 0, 1, 2)] == [3, 2, 1, 0]
 
 
+def test_renewed_since_counts_renewals_whose_ids_do_not_follow_their_times(
+    store: Store, clock: Clock
+) -> None:
+    early, late = fleet(store, clock, [5, 5])
+    clock.at = NOW + timedelta(minutes=1)
+    issue(store, late, at=clock.at)
+    # Another host read its clock before, and wrote after.
+    clock.at = NOW - timedelta(minutes=1)
+    issue(store, early, at=clock.at)
+    assert store.renewed_since(NOW) == 1
+
+
 def test_renewable_excludes_certificates_before_half_of_their_lifetime(store: Store, clock: Clock) -> None:
     for number in range(6):
         served(store, clock, f"short{number}.test", 20, days=39.9)
