@@ -229,3 +229,12 @@ def test_pruning_during_a_restart_loses_and_doubles_nothing(years: World, signal
         again = years.run(*PRUNE)
         assert again.returncode == Exit.OK, again
         assert archived(years)[0] == whole, at
+
+
+@pytest.mark.parametrize("what", ["list as JSON", "audit verify"])
+def test_command_whose_connection_is_reset_fails_with_the_next_step(world: World, what: str) -> None:
+    world.renew()
+    ended, is_cut = world.run_cut(12, world.proxy.reset, *COMMANDS[what])
+    assert is_cut
+    require_honest(ended, as_json=True)
+    assert world.run(*COMMANDS[what]).returncode == Exit.OK
