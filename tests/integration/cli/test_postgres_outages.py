@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -81,17 +82,20 @@ class World:
         self, at: int, cut: Callable[[], object], *words: str
     ) -> tuple[subprocess.CompletedProcess[str], bool]:
         """Run sslctl, and `cut` before the statement `at`; return the process, and whether it came so far."""
-        done = list[int]()
+        begun, done = Event(), Event()
 
         def when(number: int) -> None:
             if number == at:
-                done.append(number)
+                begun.set()
                 cut()
+                done.set()
 
         self.proxy.restart(when)
         ended = self.run(*words)
+        # sslctl may end before the server is up again.
+        assert not begun.is_set() or done.wait(PATIENCE)
         self.proxy.restart(lambda _number: None)
-        return ended, bool(done)
+        return ended, begun.is_set()
 
 
 @contextmanager
