@@ -27,13 +27,10 @@ from tests.support.suite import Progress
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured: so many ticks at once, with each number of workers, and so many due domains for each tick.
-
-    Ten for each worker: the start of the ticks and their last orders, when most workers have none, take some seconds whatever the number.
-    """
+    """How much is measured: so many ticks at once, with each number of workers, and so many due domains for each tick."""
 
     hosts: tuple[int, ...] = (1, 2, 4)
-    domains: tuple[tuple[int, int], ...] = ((8, 80), (32, 320))
+    domains: tuple[tuple[int, int], ...] = ((8, 40), (32, 96))
     is_durable: bool = True
 
 
