@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import psycopg
 from sslctl.errors import StateError
 from sslctl.store.postgres import schema
 from sslctl.store.postgres.dialect import PostgresDialect, with_parameters
-from sslctl.store.postgres.errors import translated
+from sslctl.store.postgres.errors import translating
 from sslctl.store.postgres.pool import Pool, connect
 from sslctl.store.postgres.rows import make_rows
 from sslctl.store.sql.connection import Cursor, Run, Serial, T, Values
@@ -32,10 +32,8 @@ class _Transaction:
 
     def run(self, sql: str, values: Values = ()) -> Cursor:
         cursor = self.connection.cursor(row_factory=make_rows)
-        try:
+        with translating(self.url):
             return cursor.execute(with_parameters(sql), values)
-        except psycopg.Error as error:
-            raise translated(error, self.url) from error
 
 
 class Database:
@@ -123,10 +121,8 @@ class Database:
     def serialise(self, what: Serial) -> None:
         """Wait until no other transaction does `what`; none does until this one ends."""
         transaction = self._require_open()
-        try:
+        with self.translating():
             transaction.connection.execute(_LOCK, (what,))
-        except psycopg.Error as error:
-            raise translated(error, self._url) from error
 
     def at_commit(self, work: Callable[[Run], object]) -> None:
         """Run `work` as the last part of the open transaction."""
@@ -151,10 +147,6 @@ class Database:
         """Close the connections."""
         self._pool.close()
 
-    @contextmanager
-    def translating(self) -> Iterator[None]:
+    def translating(self) -> AbstractContextManager[None]:
         """Run the block, and raise its errors of psycopg as ours."""
-        try:
-            yield
-        except psycopg.Error as error:
-            raise translated(error, self._url) from error
+        return translating(self._url)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
@@ -79,7 +81,16 @@ _GUESS = re.compile(
 )
 
 
-def translated(error: errors.Error, url: str) -> SslctlError:
+@contextmanager
+def translating(url: str) -> Iterator[None]:
+    """Run the block, and raise its errors of psycopg as ours about the database of `url`."""
+    try:
+        yield
+    except errors.Error as error:
+        raise _translated(error, url) from error
+
+
+def _translated(error: errors.Error, url: str) -> SslctlError:
     """Return an error of psycopg with the database of `url` as one of ours. A server's detail is left out: it may quote a whole row."""
     why = clean(error.diag.message_primary or _GUESS.sub("", str(error)), _LONGEST)
     if isinstance(error, errors.UniqueViolation):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-import psycopg
+from functools import partial
 
 from sslctl.store.postgres import schema
 from sslctl.store.postgres.dialect import with_parameters
-from sslctl.store.postgres.errors import translated
+from sslctl.store.postgres.errors import translating
 from sslctl.store.postgres.pool import connect
 from sslctl.store.postgres.rows import make_rows
 from sslctl.store.sql.connection import Cursor, Values
@@ -26,7 +25,7 @@ class ServerSide(Side):
 
     def __init__(self, url: str, shown_as: str, tables: Sequence[Table]) -> None:
         self.shown_as = shown_as
-        self._url = url
+        self._translating = partial(translating, url)
         self._tables = tables
         with self._translating():
             self._connection = connect(url)
@@ -97,10 +96,3 @@ class ServerSide(Side):
 
     def close(self) -> None:
         self._connection.close()
-
-    @contextmanager
-    def _translating(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error as error:
-            raise translated(error, self._url) from error

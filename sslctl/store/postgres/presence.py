@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import psycopg
-
 from sslctl.config.state import StateSection
 from sslctl.errors import StateError
 from sslctl.store.postgres import schema
-from sslctl.store.postgres.errors import translated
+from sslctl.store.postgres.errors import translating
 from sslctl.store.postgres.pool import connect
 
 
 def has_state(url: str) -> bool:
     """Return whether there is a state, whatever the version of its schema. Raise `StateError` if that cannot be found out."""
-    try:
-        with connect(url) as connection:
-            if not schema.find_version(connection):
-                return False
-            schema.require_here(connection)
-            return connection.execute("SELECT 1 FROM key_check").fetchone() is not None
-    except psycopg.Error as error:
-        raise translated(error, url) from error
+    with translating(url), connect(url) as connection:
+        if not schema.find_version(connection):
+            return False
+        schema.require_here(connection)
+        return connection.execute("SELECT 1 FROM key_check").fetchone() is not None
 
 
 def require_creatable(url: str, state: StateSection, *, with_key: bool) -> bool:
