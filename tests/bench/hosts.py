@@ -1,6 +1,9 @@
 """Several ticks on one PostgreSQL, each with a folder of its own as on several hosts, at a CA that takes its time.
 
 All of them share the cores of this machine with the database, the CA and C4. So the rate grows until the cores are full.
+
+At so many requests at once Pebble 2.4 hangs now and then, for good: its search for a valid authorization holds the lock of all objects
+while it waits for that of one. The ticks say that the CA does not answer, and end. Such a run is not one of several hosts; it is repeated.
 """
 
 from __future__ import annotations
@@ -15,22 +18,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import meter
+from sslctl.errors import Exit
+from sslctl.rules.reasons import Code
 from tests.bench.fleet import names
 from tests.bench.issuance import world
+from tests.bench.meter import Cost, Failed
 from tests.bench.program import Sslctl
 from tests.bench.report import Part, Row, Table, at_least, number
 from tests.bench.servers import Servers
 from tests.support.postgres import DURABLE, Cluster
 from tests.support.suite import Progress
 
+_ATTEMPTS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured: so many ticks at once, with each number of workers, and so many due domains for each tick."""
+    """How much is measured: so many ticks at once, with each number of workers, and so many due domains for each tick.
+
+    Ten for each worker: the start of the ticks, and their last orders, when most workers have none, take some seconds whatever the number.
+    """
 
     hosts: tuple[int, ...] = (1, 2, 4)
-    domains: tuple[tuple[int, int], ...] = ((8, 40), (32, 96))
+    domains: tuple[tuple[int, int], ...] = ((8, 80), (32, 320))
     is_durable: bool = True
 
 
@@ -52,22 +62,37 @@ class _Run:
 
 def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
     """Measure the rate of each number of ticks. Needs Pebble and PostgreSQL."""
-    with (
-        world(PEBBLE_VA_NOSLEEP="0", PEBBLE_WFE_NONCEREJECT="0") as servers,
-        closing(Cluster(DURABLE, is_on_disk=True) if sizes.is_durable else Cluster()) as cluster,
-    ):
+    with closing(Cluster(DURABLE, is_on_disk=True) if sizes.is_durable else Cluster()) as cluster:
         runs = []
         for workers, domains in sizes.domains:
             for hosts in sizes.hosts:
                 progress(f"{hosts} ticks with {workers} workers each, {domains * hosts} domains")
-                runs.append(_measure_one(servers, cluster, folder, hosts, workers, domains * hosts))
+                runs.append(
+                    _measure_at_an_answering_ca(cluster, folder, hosts, workers, domains * hosts, progress)
+                )
     return Part(_rows(runs), [_table(runs)])
+
+
+def _measure_at_an_answering_ca(
+    cluster: Cluster, folder: Path, hosts: int, workers: int, domains: int, progress: Progress
+) -> _Run:
+    """Measure one, in a world of its own; repeat it if the CA hung meanwhile. Raise `Failed` if it did so several times."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        with world(PEBBLE_VA_NOSLEEP="0", PEBBLE_WFE_NONCEREJECT="0") as servers:
+            found = _measure_one(servers, cluster, folder, hosts, workers, domains)
+        if found is not None:
+            return found
+        progress(f"the CA hung in attempt {attempt} of {_ATTEMPTS}")
+    raise Failed(f"the CA hung {_ATTEMPTS} times")
 
 
 def _measure_one(
     servers: Servers, cluster: Cluster, folder: Path, hosts: int, workers: int, domains: int
-) -> _Run:
-    """Let `hosts` ticks take `domains` recorded domains to Success together. Each host has an account at the CA already."""
+) -> _Run | None:
+    """Let `hosts` ticks take `domains` recorded domains to Success together. Each host has an account at the CA already.
+
+    Return None if the CA hung.
+    """
     many = names(domains, f"hosts{workers}x{hosts}")
     firsts = names(hosts, f"first{workers}x{hosts}")
     servers.add([*firsts, *many])
@@ -81,13 +106,22 @@ def _measure_one(
         ticks[0].run("add", "--no-wait", "--from-file", str(listed))
         before, began = _cores(), time.perf_counter()
         with ThreadPoolExecutor(hosts) as pool:
-            costs = list(pool.map(lambda sslctl: meter.run(sslctl.job("daemon-tick", "--quiet")), ticks))
+            costs = list(pool.map(_tick, ticks))
         wall, after = time.perf_counter() - began, _cores()
-        ticks[0].require(domains + hosts, "Success")
+        pending = ticks[0].ask("list", "--status", "Pending")["domains"]
+        hung = any(one["reason"]["code"] == Code.CA_UNAVAILABLE for one in pending)
+        if not hung:
+            ticks[0].require(domains + hosts, "Success")
     cluster.drop(database)
+    if hung:
+        return None
     busy, idle = (end - start for start, end in zip(before, after, strict=True))
     cpu_seconds = sum(cost.cpu_seconds for cost in costs)
     return _Run(hosts, workers, domains, wall, busy / (busy + idle), cpu_seconds)
+
+
+def _tick(sslctl: Sslctl) -> Cost:
+    return sslctl.run("daemon-tick", "--quiet", accept=(Exit.OK, Exit.SOME_NOT_WELL))
 
 
 def _install(servers: Servers, url: str, own: Path, hosts: int, workers: int) -> list[Sslctl]:

@@ -67,10 +67,10 @@ class Database:
         self._pool = Pool(lambda: connect(url), max_connections)
         self._mine = threading.local()
         try:
-            with self.translating(), self._pool.connection(b"") as connection:
+            with self.translating():
                 if create:
-                    schema.migrate(connection)
-                schema.require_current(connection)
+                    self._pool.run(schema.migrate)
+                self._pool.run(schema.require_current)
         except BaseException:
             self._pool.close()
             raise
@@ -81,8 +81,10 @@ class Database:
         if transaction is not None:
             found = transaction.run(sql, values).fetchall()
         else:
-            with self.translating(), self._pool.connection(b"") as connection:
-                found = _Transaction(connection, self._url).run(sql, values).fetchall()
+            with self.translating():
+                found = self._pool.run(
+                    lambda connection: _Transaction(connection, self._url).run(sql, values).fetchall()
+                )
         try:
             return [make(row) for row in found]
         except (LookupError, TypeError, ValueError) as error:
@@ -97,7 +99,7 @@ class Database:
         if outer is not None:
             yield outer.run
             return
-        with self.translating(), self._pool.connection(self._begin) as connection:
+        with self.translating(), self._pool.connection(self._begin_on) as (connection, _):
             transaction = self._mine.transaction = _Transaction(connection, self._url)
             try:
                 yield transaction.run
@@ -108,6 +110,9 @@ class Database:
                 raise
             finally:
                 self._mine.transaction = None
+
+    def _begin_on(self, connection: psycopg.Connection) -> None:
+        connection.execute(self._begin)
 
     def _commit(self, transaction: _Transaction) -> None:
         if transaction.last:
@@ -140,8 +145,10 @@ class Database:
 
     def is_private(self) -> bool:
         """Return whether the connection to the server is encrypted, or a socket of this machine."""
-        with self.translating(), self._pool.connection(b"") as connection:
-            return connection.pgconn.ssl_in_use or connection.info.host.startswith("/")
+        with self.translating():
+            return self._pool.run(
+                lambda connection: connection.pgconn.ssl_in_use or connection.info.host.startswith("/")
+            )
 
     def close(self) -> None:
         """Close the connections."""

@@ -7,12 +7,14 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from sslctl.errors import ConfigError
+
+T = TypeVar("T")
 
 # A network that drops everything is noticed within half a minute: before that, the lease of this process is not over. The kernel
 # alone would wait for a quarter of an hour, and for two hours if the server owes an answer.
@@ -66,29 +68,34 @@ class Pool:
         # Of a pool that nobody closed.
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
+    def run(self, work: Callable[[psycopg.Connection], T]) -> T:
+        """Return the result of `work` on a connection. It may run twice; see `connection`. Raise `psycopg.Error`."""
+        with self.connection(work) as (_, result):
+            return result
+
     @contextmanager
-    def connection(self, begin: bytes) -> Iterator[psycopg.Connection]:
-        """Yield a connection that has run the statement `begin`. Raise `psycopg.Error`.
+    def connection(self, begin: Callable[[psycopg.Connection], T]) -> Iterator[tuple[psycopg.Connection, T]]:
+        """Yield a connection on which `begin` ran, and its result. Raise `psycopg.Error`.
 
         The server may have closed idle connections, or have been started again: then all of them are forgotten, and
-        `begin` runs on a new one. If it does not answer, whoever waits for a connection then, or wants one soon after, is told so at once.
+        `begin` runs once more, on a new one. If it does not answer, whoever waits for a connection then, or wants one soon after, is told so at once.
         """
         asked_at = time.monotonic()
         with self._free:
             if self._silence is not None and self._silence[0] + _SILENT_SECONDS > asked_at:
                 raise psycopg.OperationalError(self._silence[1])
-            connection = self._began(begin)
+            connection, result = self._began(begin)
             try:
-                yield connection
+                yield connection, result
             finally:
                 self._take_back(connection)
 
-    def _began(self, begin: bytes) -> psycopg.Connection:
+    def _began(self, begin: Callable[[psycopg.Connection], T]) -> tuple[psycopg.Connection, T]:
         while True:
             is_new = not self._idle
             connection = self._connect() if is_new else self._idle.pop()
             try:
-                connection.execute(begin)
+                result = begin(connection)
             except BaseException:
                 is_broken = connection.broken
                 connection.close()
@@ -96,7 +103,7 @@ class Pool:
                     raise
                 _close_all(self._idle)
             else:
-                return connection
+                return connection, result
 
     def _connect(self) -> psycopg.Connection:
         began = time.monotonic()

@@ -11,7 +11,7 @@ from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import RenewalRule
 from sslctl.store.interface.metrics import Counted, ReasonCount
 from sslctl.store.sql import filters, rows, status_sql
-from sslctl.store.sql.connection import Run
+from sslctl.store.sql.connection import Connection
 from sslctl.store.sql.part import SqlPart
 from sslctl.store.sql.values import text_of, time_of
 from sslctl.text import instant
@@ -25,9 +25,10 @@ _SERVED_SOURCE = """coalesce(domain.foreign_source,
     CASE WHEN domain.serving_id IS NOT NULL THEN coalesce(serving.source, wanted.source) END)"""
 
 
-def count_outcome(run: Run, counted: Counted, outcome: str) -> None:
-    """Count one more `outcome` of `counted`, in the transaction of `run`."""
-    run(_COUNT, (counted, outcome))
+def count_outcome(database: Connection, counted: Counted, outcome: str) -> None:
+    """Count one more `outcome` of `counted` in the open transaction of `database`."""
+    # Last: all orders change the same few rows, and nobody else can until the commit.
+    database.at_commit(lambda run: run(_COUNT, (counted, outcome)))
 
 
 class SqlMetrics(SqlPart):

@@ -84,7 +84,7 @@ class SqlOrders(SqlBudget, SqlDomains):
                 (instant(self._clock()), outcome, order.id),
             )
             expect(closed.rowcount == 1, _CLOSED)
-            count_outcome(run, Counted.ORDERS, outcome)
+            count_outcome(self._database, Counted.ORDERS, outcome)
 
     def _record_past_order(
         self, run: Run, domain: Domain, names: tuple[str, ...], ca: str, at: datetime

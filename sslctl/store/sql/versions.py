@@ -181,13 +181,13 @@ class SqlVersions(SqlOrders):
         self._stamp(certificate, "uploading_at")
 
     def mark_uploaded(self, certificate: Certificate) -> None:
-        with self._database.transaction() as run:
+        with self._database.transaction():
             self._stamp(certificate, "uploaded_at", "uploaded")
-            count_outcome(run, Counted.UPLOADS, ACCEPTED)
+            count_outcome(self._database, Counted.UPLOADS, ACCEPTED)
 
     def count_failed_upload(self, code: Code) -> None:
-        with self._database.transaction() as run:
-            count_outcome(run, Counted.UPLOADS, code)
+        with self._database.transaction():
+            count_outcome(self._database, Counted.UPLOADS, code)
 
     def mark_revoked(self, certificate: Certificate, reason: str = "") -> None:
         self._stamp(certificate, "revoked_at", "revoked", reason)

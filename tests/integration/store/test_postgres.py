@@ -344,8 +344,7 @@ def test_silent_server_is_not_tried_again_for_each_thread_nor_soon_after(seconds
 
     def use() -> None:
         try:
-            with pool.connection(b""):
-                pass
+            pool.run(lambda _: None)
         except psycopg.OperationalError as error:
             errors.append(str(error))
 
