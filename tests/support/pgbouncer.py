@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from sslctl.store.postgres.pool import connect
+from sslctl.store.postgres.connecting import connect
 from tests.support import memory_folder
 from tests.support.postgres import cluster
 from tests.support.programs import find_program

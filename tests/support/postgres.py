@@ -25,7 +25,7 @@ from typing import Any
 import psycopg
 
 from sslctl.store.postgres import schema
-from sslctl.store.postgres.pool import connect
+from sslctl.store.postgres.connecting import connect
 from tests.support import memory_folder
 from tests.support.postgres_programs import find_server, version_of
 

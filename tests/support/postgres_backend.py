@@ -13,8 +13,8 @@ import psycopg
 
 from sslctl.rules.limits import NO_LIMITS, Limits
 from sslctl.store.keyring import Keyring
+from sslctl.store.postgres.connecting import connect
 from sslctl.store.postgres.dialect import with_parameters
-from sslctl.store.postgres.pool import connect
 from sslctl.store.postgres.store import PostgresStore
 from tests.support.fakes import Clock
 from tests.support.postgres import cluster

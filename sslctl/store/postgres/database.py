@@ -12,9 +12,10 @@ import psycopg
 
 from sslctl.errors import StateError
 from sslctl.store.postgres import schema
+from sslctl.store.postgres.connecting import connect
 from sslctl.store.postgres.dialect import PostgresDialect, with_parameters
 from sslctl.store.postgres.errors import translating
-from sslctl.store.postgres.pool import Pool, connect
+from sslctl.store.postgres.pool import Pool
 from sslctl.store.postgres.rows import make_rows
 from sslctl.store.sql.connection import Cursor, Run, Serial, T, Values
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psycopg
 
+from sslctl.store.postgres.connecting import connect
 from sslctl.store.postgres.database import Database
-from sslctl.store.postgres.pool import connect
 from sslctl.store.sql.lives import LockFiles
 from sslctl.system import process_lock
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from functools import partial
 
 from sslctl.store.postgres import schema
+from sslctl.store.postgres.connecting import connect
 from sslctl.store.postgres.dialect import with_parameters
 from sslctl.store.postgres.errors import translating
-from sslctl.store.postgres.pool import connect
 from sslctl.store.postgres.rows import make_rows
 from sslctl.store.sql.connection import Cursor, Values
 from sslctl.store.sql.moving import Record, Side, Table

@@ -8,8 +8,8 @@ from threading import Thread
 
 import psycopg
 
+from sslctl.store.postgres.connecting import connect
 from sslctl.store.postgres.dialect import with_parameters
-from sslctl.store.postgres.pool import connect
 from sslctl.store.sql.name_prefix import ASSIGNEES_SQL, MOST_NAMES, NAMES_SQL, other_names_sql, values_of
 
 # Strings, in the order of their bytes as the names of domains.

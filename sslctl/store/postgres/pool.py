@@ -1,4 +1,4 @@
-"""The connections of this process to the PostgreSQL server."""
+"""The connections of this process to the PostgreSQL server, shared by its threads."""
 
 from __future__ import annotations
 
@@ -7,52 +7,16 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
-
-from sslctl.errors import ConfigError
 
 T = TypeVar("T")
 
-# A network that drops everything is noticed within half a minute: before that, the lease of this process is not over. The kernel
-# alone would wait for a quarter of an hour, and for two hours if the server owes an answer.
-_LIMITS = {
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
-}
 # A process has several things to tell the database before it ends. If each of them waited as long as a connection may, it would end
 # minutes after it was cut off.
 _LONG_SECONDS = 1
 _SILENT_SECONDS = 5
-
-
-def connect(url: str) -> psycopg.Connection:
-    """Return a new connection in which each statement is a transaction, unless it is in one.
-
-    Raise `ConfigError` if libpq cannot read the URL, `psycopg.Error` if there is no connection.
-
-    It fails soon after the server has become unreachable, however that came about; the URL may set other limits.
-    No statement is prepared on the server and no session is configured: behind PgBouncer in transaction mode, consecutive
-    transactions of one connection are on different sessions.
-    """
-    try:
-        named = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        # Its text quotes a part of the URL, which may be that of a password.
-        raise ConfigError(
-            "libpq cannot read the URL of the database",
-            hint="check state.url, or the content of state.url_file: names and values of parameters as in libpq's manual,"
-            " and special characters in percent-encoding",
-        ) from None
-    limits: dict[str, Any] = {name: value for name, value in _LIMITS.items() if name not in named}
-    return psycopg.connect(
-        url, autocommit=True, prepare_threshold=None, fallback_application_name="sslctl", **limits
-    )
 
 
 class Pool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sslctl.config.state import StateSection
 from sslctl.errors import StateError
 from sslctl.store.postgres import schema
+from sslctl.store.postgres.connecting import connect
 from sslctl.store.postgres.errors import translating
-from sslctl.store.postgres.pool import connect
 
 
 def has_state(url: str) -> bool:

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,17 +18,19 @@ from sslctl.errors import BadInput, Busy, ClaimLost, StateBusy, StateError
 from sslctl.rules.model import Life, Milestone, Source
 from sslctl.store.keyring import Keyring
 from sslctl.store.postgres import schema, tables
+from sslctl.store.postgres.connecting import connect
 from sslctl.store.postgres.database import Database
 from sslctl.store.postgres.dialect import with_parameters
 from sslctl.store.postgres.leases import Leases
-from sslctl.store.postgres.pool import Pool, connect
+from sslctl.store.postgres.pool import Pool
 from sslctl.store.postgres.store import PostgresStore
 from sslctl.store.sql.connection import Serial
 from sslctl.store.sqlite import migrations
 from sslctl.system import process_lock
 from tests.support.fakes import Clock
-from tests.support.postgres import cluster
+from tests.support.postgres import Cluster, cluster
 from tests.support.postgres_backend import PostgresBackend, new_state
+from tests.support.postgres_proxy import PostgresProxy
 from tests.support.store_cases import NAME, PATIENCE, held, issue
 
 pytestmark = pytest.mark.postgres
@@ -329,6 +331,29 @@ def test_connection_is_given_up_soon_unless_the_url_says_otherwise(state: Postgr
 
     assert limits_of(state.url) == ["10", "10", "5", "3", "25000"]
     assert limits_of(f"{state.url}&tcp_user_timeout=60000") == ["10", "10", "5", "3", "60000"]
+
+
+def test_connection_ends_when_its_server_is_silent_and_takes_no_new_one(state: PostgresBackend) -> None:
+    with PostgresProxy(cluster()) as proxy:
+        url = f"{proxy.url(state.name)}&connect_timeout=2"
+        connection = connect(url, patience_seconds=0.2)
+        # It takes its time, as does one that waits for another transaction.
+        assert connection.execute("SELECT 1 FROM pg_sleep(0.8)").fetchone() == (1,)
+        proxy.stall()
+        with pytest.raises(psycopg.OperationalError, match="timeout expired"):
+            connection.execute("SELECT 1")
+        assert connection.broken
+
+
+def test_connection_waits_for_a_server_that_refuses_new_ones() -> None:
+    few = ("max_connections=5", "superuser_reserved_connections=0", "max_wal_senders=0")
+    with closing(Cluster(more=few)) as server, ExitStack() as taken:
+        waiting = connect(server.url("postgres"), patience_seconds=0.2)
+        with suppress(psycopg.OperationalError):
+            while True:
+                taken.enter_context(connect(server.url("postgres")))
+        assert waiting.execute("SELECT 1 FROM pg_sleep(0.8)").fetchone() == (1,)
+        waiting.close()
 
 
 @pytest.mark.parametrize(("seconds", "tries"), [(1.2, 8), (0, 41)], ids=["silent", "refuses"])
