@@ -13,6 +13,7 @@ import click
 from sslctl.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
+from sslctl.cli.output.errors import print_error
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.cli.output.summary import print_summary
@@ -153,9 +154,7 @@ def _print(imported: Iterator[Imported], *, dry_run: bool) -> None:
 
 
 def _print_refused(name: str, error: SslctlError) -> None:
-    click.echo(f"sslctl: error: lineage {_shown(name)}: {error.message}", err=True)
-    if error.hint:
-        click.echo(f"sslctl: hint: {error.hint}", err=True)
+    print_error(f"lineage {_shown(name)}: {error.message}", error.hint)
 
 
 def _shown(name: str) -> str:

@@ -117,7 +117,7 @@ def _empty(app: App, query: Query) -> str:
         origin = (
             f"set by {app.config.path}" if app.config.path else "the default, without a configuration file"
         )
-        return f"No domains are managed yet in {app.config.state.dir} ({origin}); add one with `sslctl add DOMAIN`."
+        return f"No domains are managed yet in {app.config.state.shown_place} ({origin}); add one with `sslctl add DOMAIN`."
     if query == Query(deleted=True, sort=query.sort, limit=query.limit):
         return "No domains were deleted."
     return describe_no_match(app.store, query)

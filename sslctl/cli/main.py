@@ -18,6 +18,7 @@ from click.shell_completion import CompletionItem
 from sslctl import __version__
 from sslctl.app import App
 from sslctl.cli.completion_answers import VARIABLE, answer, find_shell
+from sslctl.cli.output.errors import print_error
 from sslctl.cli.output.progress import print_notice
 from sslctl.cli.output.stdout import discard_stdout, expect_json, write_any_text, write_json_error, write_line
 from sslctl.errors import INTERRUPTED, WRONG_USAGE, Exit, SslctlError
@@ -73,7 +74,6 @@ COMMANDS = {
 }
 
 _WORDS = "sslctl.words"
-_LONGEST_MESSAGE = 2000
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -226,7 +226,7 @@ def run(arguments: list[str] | None = None, app: App | None = None) -> int:
             # Otherwise Python would report the same error again at exit.
             discard_stdout()
         problem = _describe(error)
-        _print_error(problem.message, problem.hint)
+        print_error(problem.message, problem.hint)
         if problem.exit_code == Exit.BUG and os.environ.get("SSLCTL_DEBUG"):
             traceback.print_exc()
         return problem.exit_code
@@ -293,10 +293,3 @@ def _open_closed_streams() -> None:
         if getattr(sys, name) is None:
             # It gets the lowest free descriptor, which is that of the closed stream.
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open until the process ends
-
-
-def _print_error(message: str, hint: str | None = None) -> None:
-    # A message may quote what an operator typed or a file contains.
-    click.echo(f"sslctl: error: {clean(message, _LONGEST_MESSAGE)}", err=True)
-    if hint:
-        click.echo(f"sslctl: hint: {clean(hint, _LONGEST_MESSAGE)}", err=True)

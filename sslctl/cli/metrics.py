@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from sslctl.app import App
+from sslctl.cli.output.errors import print_error
 from sslctl.cli.output.stdout import write_line
 from sslctl.errors import Exit, SslctlError
 from sslctl.metrics.collecting import collect
@@ -26,9 +27,7 @@ def command(app: App) -> int:
     write_line(text.decode().rstrip("\n"))
     if not errors:
         return Exit.OK
-    click.echo(f"sslctl: error: some metrics are absent: {errors[0].message}", err=True)
-    if errors[0].hint:
-        click.echo(f"sslctl: hint: {errors[0].hint}", err=True)
+    print_error(f"some metrics are absent: {errors[0].message}", errors[0].hint)
     return errors[0].exit_code
 
 

@@ -53,6 +53,11 @@ class StateSection:
         return clean(self.url or self.database_path, 4096)
 
     @property
+    def shown_place(self) -> str:
+        """Where the state is, as people are shown it: the database in PostgreSQL, or the folder."""
+        return self.shown_database if self.is_on_server else clean(self.dir, 4096)
+
+    @property
     def master_key_path(self) -> Path:
         """The file with the keys that encrypt the private keys."""
         return self.key_file or self.dir / "master.key"

@@ -72,7 +72,7 @@ TEXTS = {
     "overview.of_all.many": "{number} of {all} domains",
     "overview.range": "{first} to {last} of {number}",
     "overview.empty": "No domains are managed yet.",
-    "overview.empty_hint": "State folder: {folder}. Add the first domain with: sslctl add DOMAIN",
+    "overview.empty_hint": "State: {place}. Add the first domain with: sslctl add DOMAIN",
     "overview.no_match": "No domains match.",
     "overview.beyond": "There is no page {page}: the last page is {last}.",
     "overview.first_page": "First page",

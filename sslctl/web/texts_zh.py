@@ -70,7 +70,7 @@ TEXTS = {
     "overview.of_all.many": "{all} 个域名中的 {number} 个",
     "overview.range": "第 {first} 到 {last} 个，共 {number} 个",
     "overview.empty": "还没有管理任何域名。",
-    "overview.empty_hint": "状态目录：{folder}。添加第一个域名：sslctl add DOMAIN",
+    "overview.empty_hint": "状态位置：{place}。添加第一个域名：sslctl add DOMAIN",
     "overview.no_match": "没有匹配的域名。",
     "overview.beyond": "没有第 {page} 页：最后一页是第 {last} 页。",
     "overview.first_page": "第一页",

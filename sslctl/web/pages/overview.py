@@ -77,7 +77,7 @@ def overview() -> tuple[str, int]:
         query=selection.query,
         results=results,
         problem=problem,
-        folder=app.config.state.dir,
+        place=app.config.state.shown_place,
         notices=standing_notices(app.store, now, request_texts()),
         active=_active_filters(request_texts()),
         choices=_choices(results.facets, selection.query),

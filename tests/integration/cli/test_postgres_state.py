@@ -86,6 +86,7 @@ def test_init_names_the_database_and_brings_its_tables_up_to_date(cdn: Cdn, stat
     assert (again.exit_code, "Its tables are those of this sslctl now." in again.stdout) == (Exit.OK, True)
     made = cdn.sslctl("init", "--json").json
     assert (made["created"], made["database"]) == (False, state.url)
+    assert cdn.sslctl("list").stderr.startswith(f"No domains are managed yet in {state.url} (")
 
 
 def test_commands_before_init_end_with_the_next_step(cdn: Cdn) -> None:

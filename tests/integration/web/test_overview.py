@@ -232,7 +232,7 @@ def test_empty_state_says_where_it_is_and_how_to_add(tmp_path: Path) -> None:
     open_store(tmp_path / "state").close()
     page = _get(site_over(tmp_path, Clock()).test_client())
     assert page.text_of("div", class_="empty") == (
-        f"No domains are managed yet. State folder: {tmp_path / 'state'}. Add the first domain with: sslctl add DOMAIN"
+        f"No domains are managed yet. State: {tmp_path / 'state'}. Add the first domain with: sslctl add DOMAIN"
     )
 
 
