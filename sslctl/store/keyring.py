@@ -176,9 +176,9 @@ class Rotation:
     If the file holds several keys at the start, an earlier rotation was killed or someone rotates by hand: the first key
     is the new one.
 
-    Other processes may work in the meantime. They encrypt inside a writing transaction, and read the file there. Such a
-    transaction either ended before the first one that re-encrypts began, which then sees its work, or it began after the
-    new key was in the file, and encrypts with that.
+    Other processes may work in the meantime. They encrypt inside a writing transaction, and read the file there. Between 1 and 2
+    the store waits for those that have begun (`Serial.ENCRYPTION`). So such a transaction either ended before the first one that
+    re-encrypts began, which then sees its work, or it encrypts with the new key.
     """
 
     def __init__(self, keyring: Keyring) -> None:

@@ -21,6 +21,7 @@ from sslctl.store.sql.connection import Cursor, Run, Serial, T, Values
 
 # Advisory locks have two numbers; the first one is ours ("sslc").
 _LOCK = b"SELECT pg_advisory_xact_lock(1936944227, %s)"
+_SHARE = b"SELECT pg_advisory_xact_lock_shared(1936944227, %s)"
 
 
 @dataclass
@@ -126,9 +127,16 @@ class Database:
 
     def serialise(self, what: Serial) -> None:
         """Wait until no other transaction does `what`; none does until this one ends."""
+        self._lock(_LOCK, what)
+
+    def share(self, what: Serial) -> None:
+        """Keep transactions that `serialise` `what` waiting until this one ends."""
+        self._lock(_SHARE, what)
+
+    def _lock(self, sql: bytes, what: Serial) -> None:
         transaction = self._require_open()
         with self.translating():
-            transaction.connection.execute(_LOCK, (what,))
+            transaction.connection.execute(sql, (what,))
 
     def at_commit(self, work: Callable[[Run], object]) -> None:
         """Run `work` as the last part of the open transaction."""

@@ -29,7 +29,7 @@ class SqlAccountKeys(SqlHistory):
             if known is not None:
                 return known
             at = self._clock()
-            run(_INSERT, (role, self._keyring.encrypt(jwk), instant(at)))
+            run(_INSERT, (role, self._encrypt(jwk), instant(at)))
             self._append_general_event("account key", f"{role}: {thumbprint}, {origin}")
         return AccountKey(jwk, at)
 

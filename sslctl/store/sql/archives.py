@@ -101,7 +101,6 @@ class SqlArchives(SqlHistory):
     # The seal
 
     def seal_history(self, seal: Seal, certificates: Sequence[int], orders: Sequence[int]) -> None:
-        token = self._keyring.encrypt(seal.to_json())
         with self._database.transaction() as run:
             number, cut = run(
                 "SELECT coalesce(max(number), 0) + 1, coalesce(max(cut), 0) FROM history_seal"
@@ -109,7 +108,7 @@ class SqlArchives(SqlHistory):
             expect((number, cut) == (seal.number, seal.after), "another process archived history meanwhile")
             run(
                 "INSERT INTO history_seal (number, cut, until, sealed) VALUES (?, ?, ?, ?)",
-                (seal.number, seal.cut, seal.until, token),
+                (seal.number, seal.cut, seal.until, self._encrypt(seal.to_json())),
             )
             for table, ids in (("archived_certificate", certificates), ("archived_order", orders)):
                 listed = self._database.dialect.integers("?")

@@ -80,6 +80,7 @@ class Serial(IntEnum):
     BUDGET = 3
     HISTORY = 4
     ACCOUNT = 5
+    ENCRYPTION = 6
 
 
 class Connection(Protocol):
@@ -97,6 +98,9 @@ class Connection(Protocol):
 
     def serialise(self, what: Serial) -> None:
         """Wait until no other transaction does `what`; none does until the open transaction ends."""
+
+    def share(self, what: Serial) -> None:
+        """Keep transactions that `serialise` `what` waiting until the open one ends. Any number of transactions may share it."""
 
     def at_commit(self, work: Callable[[Run], object]) -> None:
         """Run `work` in the open transaction: at once, or as its last part, after everything that may wait for others."""

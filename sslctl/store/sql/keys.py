@@ -11,7 +11,7 @@ from sslctl.rules.model import Certificate, Domain, Milestone
 from sslctl.store.interface.keys import Rotated
 from sslctl.store.keyring import Rotation
 from sslctl.store.sql.claims import SqlClaims
-from sslctl.store.sql.connection import Row, expect
+from sslctl.store.sql.connection import Row, Serial, expect
 from sslctl.text import instant
 
 ENCRYPTED = (
@@ -40,6 +40,9 @@ class SqlKeys(SqlClaims):
         expect(self.claim([KEY_ROTATION], _CLAIM_TIME) != set(), "the keys are being rotated already")
         try:
             rotation, rewrapped = Rotation(self._keyring), 0
+            # Whoever encrypted with the old key has committed then, and whoever encrypts later finds the new one in the file.
+            with self._database.transaction():
+                self._database.serialise(Serial.ENCRYPTION)
             # One round is enough (`Rotation`). A second one that finds nothing proves it before an old key is dropped.
             while count := sum(self._rewrap(rotation, *column) for column in ENCRYPTED):
                 rewrapped += count
@@ -52,7 +55,8 @@ class SqlKeys(SqlClaims):
 
     def _rewrap(self, rotation: Rotation, table: str, key: str, column: str) -> int:
         """Re-encrypt the values of `column` that the new key did not encrypt; return their number."""
-        update = f"UPDATE {table} SET {column} = ? WHERE {key} = ?"  # noqa: S608 - constants
+        # What others changed since it was read stays: the destruction of a key, for one.
+        update = f"UPDATE {table} SET {column} = ? WHERE {key} = ? AND {column} = ?"  # noqa: S608 - constants
         last, rewrapped = 0, 0
         while True:
             with self._database.transaction() as run:
@@ -61,8 +65,7 @@ class SqlKeys(SqlClaims):
                 for identity, token in found:
                     renewed = rotation.rewrap(token, f"{table} {identity}")
                     if renewed is not None:
-                        run(update, (renewed, identity))
-                        rewrapped += 1
+                        rewrapped += run(update, (renewed, identity, token)).rowcount
             if not found:
                 return rewrapped
             last = found[-1][0]

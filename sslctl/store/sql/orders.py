@@ -36,7 +36,7 @@ class SqlOrders(SqlBudget, SqlDomains):
                 raise Busy(f"an order for {domain.name} is open already")
             is_renewal, at = self._spend_budget(domain, names, ca), instant(self._clock())
             is_first_ca = not ca or ca == self._ca
-            token = self._keyring.encrypt(key_pem)
+            token = self._encrypt(key_pem)
             values = (
                 domain.id,
                 names_text(names),

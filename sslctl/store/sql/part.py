@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql import rows
-from sslctl.store.sql.connection import Connection
+from sslctl.store.sql.connection import Connection, Serial
 
 
 class SqlPart:
@@ -25,3 +25,8 @@ class SqlPart:
     def _select_domain(self) -> str:
         """The query of domains, for `rows.domain_of`."""
         return rows.select_domain(self._database.dialect)
+
+    def _encrypt(self, text: str) -> bytes:
+        """Encrypt `text` in the open transaction, which stores it. A rotation of the keys waits for its end."""
+        self._database.share(Serial.ENCRYPTION)
+        return self._keyring.encrypt(text)

@@ -139,7 +139,7 @@ class SqlVersions(SqlOrders):
             "not_after": instant(leaf.not_after),
             "pem": bundle.certificate,
             "chain_pem": bundle.chain,
-            "sealed_key": self._keyring.encrypt(bundle.private_key),
+            "sealed_key": self._encrypt(bundle.private_key),
             "issued_at": instant(issued_at),
             **more,
         }

@@ -149,6 +149,9 @@ class Database:
     def serialise(self, what: Serial) -> None:
         """Do nothing: there is one transaction at a time."""
 
+    def share(self, what: Serial) -> None:
+        """Do nothing: there is one transaction at a time."""
+
     def at_commit(self, work: Callable[[Run], object]) -> None:
         """Run `work` at once: no other transaction can wait for this one while it waits for another."""
         work(self._connection.execute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from sslctl.store.interface import Store
 from sslctl.text import instant
 from tests.support.fakes import START, Clock
 from tests.support.store_backends import Backend
-from tests.support.store_cases import NAME, finding, held, issue, open_order, private_key, serve
+from tests.support.store_cases import NAME, PATIENCE, finding, held, issue, open_order, private_key, serve
 
 DAY = timedelta(days=1)
 
@@ -174,3 +175,53 @@ def test_certificates_of_a_block_are_those_of_each_domain(store: Store) -> None:
     assert found == {domain.id: store.certificates(domain) for domain in domains}
     assert [len(found[domain.id]) for domain in domains] == [2, 2, 0]
     assert store.certificates_of([]) == {}
+
+
+def test_rotation_waits_for_what_is_being_encrypted_with_the_old_key(
+    store: Store, domain: Domain, backend: Backend
+) -> None:
+    other = backend.open()
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction():
+            open_order(store, domain)
+            rotated = pool.submit(other.rotate_keys)
+            with pytest.raises(TimeoutError):
+                rotated.result(0.5)
+        rotated.result(PATIENCE)
+    other.require_keys()
+    other.close()
+
+
+def test_key_that_is_destroyed_during_a_rotation_stays_destroyed(
+    store: Store, domain: Domain, backend: Backend
+) -> None:
+    serve(store, issue(store, serve(store, issue(store, domain))))
+    old = store.certificates(domain)[-1]
+    other = backend.open()
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction():
+            store.destroy_key(domain, old)
+            rotated = pool.submit(other.rotate_keys)
+            with pytest.raises(TimeoutError):
+                rotated.result(0.5)
+        rotated.result(PATIENCE)
+    assert store.bundle(old).private_key == ""
+    other.require_keys()
+    other.close()
+
+
+def test_order_that_is_closed_during_a_rotation_does_not_end_it(
+    store: Store, busy_domain: Domain, backend: Backend
+) -> None:
+    order = store.find_open_order(busy_domain)
+    assert order is not None
+    other = backend.open()
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction():
+            store.close_order(order, "came to nothing")
+            rotated = pool.submit(other.rotate_keys)
+            with pytest.raises(TimeoutError):
+                rotated.result(0.5)
+        rotated.result(PATIENCE)
+    other.require_keys()
+    other.close()
