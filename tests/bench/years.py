@@ -42,10 +42,10 @@ _PAGES = {"page: the list": "/", "page: a domain": f"/domains/{name_of(1)}"}
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured. Of 100,000 domains the last of `years` are 30 million events, and take an hour and 40 GB."""
+    """How much is measured. Of so many domains the last of `years` are 30 million events."""
 
     repetitions: int = 3
-    domains: int = 30_000
+    domains: int = 100_000
     years: tuple[float, float] = (1, 5)
 
 
