@@ -78,6 +78,7 @@ def _check_state(config: Config, keyring: Keyring, now: datetime, waiting: Waiti
         with closing(inspect(config.state, config.ca_urls, waiting=waiting, keyring=keyring)) as found:
             is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found, now))
+            yield from examine(state.ENCRYPTION, lambda: state.encryption(found, keyring))
             yield from examine(state.SERVER, lambda: state.server(found))
             yield from examine(state.LAST_TICK, lambda: state.ticks(found, now))
             yield from examine(state.MAINTENANCE, lambda: state.maintenance(found, now))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sslctl.doctor import Check, bad, ok, warn
+from sslctl.errors import StateError
 from sslctl.rules.ca_name import ca_name
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.database_server import find_faults
@@ -14,8 +15,10 @@ from sslctl.rules.model import Milestone
 from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.tick_silence import is_silent
 from sslctl.store.interface.domains import Query, Sort
+from sslctl.store.keyring import Keyring
 from sslctl.store.sql.inspection import SqlInspection
 
+ENCRYPTION = "encryption"
 LAST_TICK = "last tick"
 SERVER = "database server"
 MAINTENANCE = "maintenance pause"
@@ -48,6 +51,16 @@ def database(state: SqlInspection, now: datetime) -> Iterator[Check]:
         yield bad("database", f"damaged: {found}", "stop sslctl, keep the file, and restore a backup")
     else:
         yield ok("database", f"intact, {state.describe()}, which is current")
+
+
+def encryption(state: SqlInspection, keyring: Keyring) -> Iterator[Check]:
+    """Check that the key file is that of this database. One that cannot be read is reported by `machine.key_file`."""
+    try:
+        keyring.read()
+    except StateError:
+        return
+    state.require_key()
+    yield ok(ENCRYPTION, "the key file decrypts this database")
 
 
 def server(state: SqlInspection) -> Iterator[Check]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import ec
 from josepy.jwk import JWKEC
 from josepy.util import ComparableECKey
@@ -86,7 +87,7 @@ def test_doctor_reports_ok_for_every_check_of_a_working_installation(well: Cdn) 
     assert made["program"]["detail"].startswith(f"sslctl {__version__} in {sys.prefix}, Python 3.")
     assert set(made) == {
         "program", "configuration", "names of the CDN", "certbot", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "notifications", "disk space", "inodes",
-        "database", "last tick", "maintenance pause", "pauses at the CA", "webroot", "account at the CA", "DNS", "CA", "token file", "C4",
+        "database", "encryption", "last tick", "maintenance pause", "pauses at the CA", "webroot", "account at the CA", "DNS", "CA", "token file", "C4",
         "clock",
     } - ({"inodes"} if not os.statvfs(well.folder).f_files else set())  # fmt: skip
 
@@ -182,6 +183,10 @@ def _open_key(cdn: Cdn) -> None:
     (cdn.folder / "state" / "master.key").chmod(0o644)
 
 
+def _exchange_key(cdn: Cdn) -> None:
+    (cdn.folder / "state" / "master.key").write_bytes(Fernet.generate_key())
+
+
 def _lose_key(cdn: Cdn) -> None:
     (cdn.folder / "state" / "master.key").unlink()
 
@@ -213,6 +218,7 @@ def _miss_ticks(cdn: Cdn) -> None:
         (_open_database, "database file", "other users can change"),
         (_open_key, "key file", "can be read by other users"),
         (_lose_key, "key file", "is missing"),
+        (_exchange_key, "encryption", "does not decrypt this database"),
         (_lose_webroot, "webroot", "does not exist"),
         (_open_webroot, "webroot", "every user can write"),
         (_damage, "database", "damaged"),
