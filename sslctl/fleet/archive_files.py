@@ -107,9 +107,12 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what runs that were killed left in `folder`: files that have no name of an archive yet."""
-    for each in folder.glob(f".history-*{_SUFFIX}.*"):
-        each.unlink(missing_ok=True)
+    """Remove what runs that were killed left in `folder`: files that have no name of an archive yet. Raise `StateError`."""
+    try:
+        for each in folder.glob(f".history-*{_SUFFIX}.*"):
+            each.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def free_name(folder: Path, number: int, at: str) -> str:
@@ -126,7 +129,8 @@ def free_name(folder: Path, number: int, at: str) -> str:
 def writing(path: Path) -> Iterator[ArchiveWriter]:
     """Yield a writer for the new archive `path`, mode 0600, which is complete and durable after the block.
 
-    No file is there if the block raises. Raise `StateError` if it exists or cannot be written, or is not read back as it was written.
+    No file is there if the block raises. Raise `StateError` if it exists or cannot be written, or is not read back as it was written: then it
+    stays, for whoever looks for the cause.
     """
     try:
         with replacing(path, force=False) as file:

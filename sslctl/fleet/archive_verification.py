@@ -23,7 +23,21 @@ def verify(
     `BadInput` otherwise. `on_unknown` is called with each archive in a folder that has no seal here: an archive that is newer than a
     restored database, or one of a run that was killed. Raise `BadInput` for such a file that was named itself.
     """
-    seals = store.seals()
+    while True:
+        seals = store.seals()
+        audit = _verify(store, seals, paths, noted, on_unknown)
+        # `history prune` may have moved a part of the history into an archive meanwhile.
+        if not audit.broken or store.seals() == seals:
+            return audit
+
+
+def _verify(
+    store: History,
+    seals: Sequence[Seal],
+    paths: Sequence[Path],
+    noted: Head | None,
+    on_unknown: Callable[[Path], None],
+) -> Audit:
     archives = dict(_sealed(paths, seals, on_unknown))
     changed = next((found for found in archives.values() if isinstance(found, str)), "")
     is_archived = noted is not None and bool(seals) and noted.id <= seals[-1].cut

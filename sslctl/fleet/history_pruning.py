@@ -26,6 +26,7 @@ from sslctl.rules.history_seal import Seal
 from sslctl.store.interface.archives import FIRST_ORDER, Archives
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.history import History
+from sslctl.store.interface.maintenance import Maintenance
 from sslctl.store.interface.transactions import Transactions
 from sslctl.text import instant
 
@@ -34,11 +35,12 @@ _CLAIM_TIME = timedelta(hours=12)
 _ROWS = 500
 _EVENTS = 5000
 _LONGEST_PAUSE = 0.1
+_FUTURE = timedelta(days=1)
 
 _Place = TypeVar("_Place")
 
 
-class _Store(Archives, Claims, History, Transactions, Protocol):
+class _Store(Archives, Claims, History, Maintenance, Transactions, Protocol):
     """What pruning reads and writes."""
 
 
@@ -95,6 +97,8 @@ class Pruning:
         self.busy = 0
 
     def __iter__(self) -> Iterator[Seal]:
+        """Raise `Busy` if the clock is wrong: young history would be taken for old."""
+        self._require_right_clock()
         with _claimed(self._store):
             archive_files.make_folder(self._folder)
             archive_files.remove_leftovers(self._folder)
@@ -103,6 +107,19 @@ class Pruning:
             while (seal := self._archive()) is not None:
                 self._delete()
                 yield seal
+
+    def _require_right_clock(self) -> None:
+        self._store.require_right_clock()
+        # Single events of the future are those of a clock that was wrong once, and the next tick adds one of the right time.
+        newest = next(
+            (event.at for _, event in self._store.audit_trail(after=self._store.last_event() - 1)), None
+        )
+        if newest is not None and newest > self._clock() + _FUTURE:
+            raise Busy(
+                f"the newest event of the history is of {instant(newest)}, which is in the future, so nothing was archived: by a clock that is"
+                " behind, all of the history would be old",
+                hint="set the clock of this machine (NTP); if it is right, wait for the next event, such as that of a tick",
+            )
 
     def _archive(self) -> Seal | None:
         """Write the next archive, and seal it; return None if nothing is old."""

@@ -18,6 +18,8 @@ from sslctl.fleet.archive_verification import verify
 from sslctl.fleet.history_pruning import Old, Pruning, find_old
 from sslctl.rules.audit_chain import Audit, Head
 from sslctl.rules.claim_names import HISTORY_PRUNING
+from sslctl.rules.history_seal import Seal
+from sslctl.rules.model import Source
 from sslctl.store.sqlite.store import SqliteStore
 from sslctl.text import instant
 from tests.support.archive_cases import KEEP, NAMES, SMALL, lines, prune, versions, write_years
@@ -102,6 +104,58 @@ def test_old_history_moves_into_archives_of_bounded_size(
         whole.intact - expected.events + len(seals),
     )
     store.close()
+
+
+def test_clock_that_is_behind_the_history_archives_nothing(
+    store: SqliteStore, clock: Clock, archive: Path
+) -> None:
+    clock.move(days=-400)
+    with pytest.raises(Busy, match="is in the future, so nothing was archived"):
+        prune(store, clock, archive)
+    assert (store.seals(), archive.exists()) == ([], False)
+    # One event of the future among later ones of the right time is no sign.
+    clock.move(days=400)
+    store.add_domain("later.test", (), Source.C4)
+    clock.move(days=-300)
+    store.add_domain("now.test", (), Source.C4)
+    prune(store, clock, archive)
+
+
+def test_verification_beside_pruning_takes_the_head_that_was_just_archived(
+    backend: SqliteBackend, store: SqliteStore, clock: Clock, archive: Path
+) -> None:
+    noted = store.verify_history().head
+    assert noted is not None
+    clock.move(days=400)
+
+    class Racing:
+        """A store whose old history is archived right after somebody has looked for archives."""
+
+        raced = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def seals(self) -> list[Seal]:
+            found = store.seals()
+            if not self.raced:
+                self.raced = True
+                other = backend.open(clock)
+                prune(other, clock, archive)
+                other.close()
+            return found
+
+    racing: Any = Racing()
+    found = verify(racing, [archive], noted, lambda _path: None)
+    assert (found.broken, bool(store.seals())) == ("", True)
+
+
+def test_leftover_that_cannot_be_removed_is_an_error_with_the_folder(
+    store: SqliteStore, clock: Clock, archive: Path
+) -> None:
+    (archive / ".history-000001-x.jsonl.gz.abc").mkdir(parents=True)
+    with pytest.raises(StateError, match=str(archive)):
+        prune(store, clock, archive)
 
 
 def test_second_run_finds_nothing(store: SqliteStore, clock: Clock, archive: Path) -> None:
