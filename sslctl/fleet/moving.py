@@ -122,7 +122,8 @@ class Move:
     def _verified(self, source: Side, target: Side, written: int) -> Moved:
         """Compare every row, and verify the history in the target."""
         tables = moves.find_tables()
-        rows = compare(source, target, tables, self._count("compared", source, tables))
+        hint = "run the command again: it copies the rows that differ"
+        rows = compare(source, target, tables, self._count("compared", source, tables), hint)
         target.complete()
         history = [table for table in tables if table.name == _HISTORY]
         audit = self._chain(target, self._count("verified", target, history)).verify_history()
@@ -195,7 +196,8 @@ class Move:
             tables = moves.find_tables()
             history = next(table for table in tables if table.name == _HISTORY)
             self._chain(source).take_over_move(target, history)
-            compare(source, target, tables, self._count("compared", source, tables))
+            hint = "the state was changed there, so the move cannot be taken back: move the state back from there (docs/postgres.md)"
+            compare(source, target, tables, self._count("compared", source, tables), hint)
             target.set_mark(MOVED, self.state.shown_database, instant(self.clock()))
 
 

@@ -20,7 +20,7 @@ def elsewhere(shown_as: str, row: tuple[str, str, str] | None) -> StateError:
         return StateError(
             f"the state is not in {clean(shown_as, _LONGEST)} any more: it was moved to {clean(place, _LONGEST)} at {clean(at)}",
             hint="name that place in the configuration (state.url, state.dir), also in the one of cron; if the move was a mistake, "
-            "`sslctl state migrate --undo` takes it back",
+            "`sslctl state migrate --undo`, with that place behind --to, takes it back",
         )
     return StateError(
         f"{clean(shown_as, _LONGEST)} holds a copy of a state that is not complete",

@@ -293,8 +293,10 @@ def _write(
     return len(new) + len(changed)
 
 
-def compare(source: Side, target: Side, tables: Sequence[Table], on_block: Callable[[str, int], None]) -> int:
-    """Compare every row of every table; return their number. Raise `StateError` naming the first table that differs."""
+def compare(
+    source: Side, target: Side, tables: Sequence[Table], on_block: Callable[[str, int], None], hint: str
+) -> int:
+    """Compare every row of every table; return their number. Raise `StateError` naming the first table that differs, with `hint`."""
     number = 0
     for table in tables:
         columns = table.chosen(with_late=True)
@@ -302,7 +304,7 @@ def compare(source: Side, target: Side, tables: Sequence[Table], on_block: Calla
             if ours != theirs:
                 raise StateError(
                     f"the table {table.name} in {clean(target.shown_as, _LONGEST)} is not that of {clean(source.shown_as, _LONGEST)}",
-                    hint="run the command again: it copies the rows that differ",
+                    hint=hint,
                 )
             number += len(ours)
             on_block(table.name, len(ours))

@@ -186,6 +186,7 @@ def test_move_is_not_taken_back_after_a_change_in_the_new_place(cdn: Cdn, url: s
     configure(cdn, "")
     refused = moved_to(cdn, url, "--undo")
     assert (refused.exit_code, "is not that of" in refused.stderr) == (Exit.UNUSABLE, True)
+    assert "move the state back from there" in refused.stderr
     assert cdn.sslctl("list").exit_code == Exit.UNUSABLE
 
 
