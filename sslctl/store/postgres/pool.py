@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import psycopg
@@ -56,18 +56,25 @@ class Pool:
 
     def _began(self, begin: Callable[[psycopg.Connection], T]) -> tuple[psycopg.Connection, T]:
         while True:
-            is_new = not self._idle
-            connection = self._connect() if is_new else self._idle.pop()
+            connection, is_new = self._take()
             try:
                 result = begin(connection)
-            except BaseException:
+            except BaseException as error:
                 is_broken = connection.broken
                 connection.close()
-                if is_new or not is_broken:
+                # Ctrl-C may break a connection, too.
+                if is_new or not is_broken or not isinstance(error, Exception):
                     raise
                 _close_all(self._idle)
             else:
                 return connection, result
+
+    def _take(self) -> tuple[psycopg.Connection, bool]:
+        """Return a connection, and whether it is new."""
+        try:
+            return self._idle.pop(), False
+        except IndexError:
+            return self._connect(), True
 
     def _connect(self) -> psycopg.Connection:
         began = time.monotonic()
@@ -94,5 +101,7 @@ class Pool:
 
 
 def _close_all(connections: list[psycopg.Connection]) -> None:
-    while connections:
-        connections.pop().close()
+    # Other threads take connections meanwhile.
+    with suppress(IndexError):
+        while True:
+            connections.pop().close()
