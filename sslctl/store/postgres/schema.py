@@ -11,6 +11,7 @@ from psycopg.rows import scalar_row
 from sslctl.errors import StateError
 from sslctl.store.postgres.tables import FIRST, MIGRATIONS
 from sslctl.store.sql import moved
+from sslctl.text import clean
 
 CURRENT = FIRST + len(MIGRATIONS) - 1
 """The version of the schema of this program."""
@@ -18,6 +19,8 @@ CURRENT = FIRST + len(MIGRATIONS) - 1
 _VERSION = "SELECT version FROM schema_version"
 _MAKE_VERSION = """CREATE TABLE schema_version (
     only_row BIGINT PRIMARY KEY CHECK (only_row = 1), version BIGINT NOT NULL)"""
+_OTHERS = """SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relname = 'audit_chain' AND relkind IN ('r', 'p') AND nspname <> current_schema() LIMIT 1"""
 # The same for all versions: two `sslctl init` at once wait for each other.
 _LOCK = "SELECT pg_advisory_xact_lock(1936944227, 0)"
 
@@ -75,12 +78,24 @@ def migrate(connection: psycopg.Connection) -> None:
         require_known(version)
         if version == 0:
             _require_utf8(connection)
+            _require_no_other(connection)
             connection.execute(_MAKE_VERSION)
             connection.execute("INSERT INTO schema_version (only_row, version) VALUES (1, 0)")
         for number, migration in enumerate(MIGRATIONS, FIRST):
             if number > version:
                 connection.execute(migration.replace(" TEXT", ' TEXT COLLATE "C"').encode())
                 connection.execute("UPDATE schema_version SET version = %s", (number,))
+
+
+def _require_no_other(connection: psycopg.Connection) -> None:
+    """Raise `StateError` if the tables are in another schema of the database: a dump has no search path of a role."""
+    found = connection.execute(_OTHERS).fetchone()
+    if found is not None:
+        raise StateError(
+            f"the schema {clean(found[0])} of the database has the tables of sslctl, and this role looks for them elsewhere",
+            hint="set its search path, as docs/postgres.md does: ALTER ROLE … IN DATABASE … SET search_path = …; a second state"
+            " needs a database of its own",
+        )
 
 
 def _require_utf8(connection: psycopg.Connection) -> None:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from sslctl.errors import BadInput, Busy, ClaimLost, StateBusy, StateError
+from sslctl.fleet.history_pruning import Pruning
 from sslctl.rules.model import Life, Milestone, Source
 from sslctl.store.keyring import Keyring
 from sslctl.store.postgres import schema, tables
@@ -109,6 +110,18 @@ def test_role_without_rights_on_a_table_is_refused_with_the_next_step(state: Pos
         store.add_domain(NAME, (), Source.C4)
     assert "docs/postgres.md" in str(caught.value.hint)
     store.close()
+
+
+def test_tables_in_another_schema_are_not_made_again(state: PostgresBackend) -> None:
+    state.open().close()
+    elsewhere = replace(state, url=f"{state.url}&options=-csearch_path%3Dother")
+    with connect(state.url) as connection:
+        connection.execute("CREATE SCHEMA other")
+    with pytest.raises(
+        StateError, match="the schema public of the database has the tables of sslctl"
+    ) as refused:
+        elsewhere.open()
+    assert "search_path" in (refused.value.hint or "")
 
 
 def test_state_that_was_not_made_is_refused(state: PostgresBackend) -> None:
@@ -292,27 +305,33 @@ def test_process_that_ends_without_the_server_leaves_its_file_as_proof(
     database.close()
 
 
+def store_at(state: PostgresBackend, minutes: int) -> PostgresStore:
+    """Return a store on a machine whose clock is so far ahead."""
+    return PostgresStore(
+        state.url,
+        Keyring(state.key_file),
+        clock=Clock(),
+        actor="tester (test)",
+        lock_folder=state.folder / "processes",
+        wall_clock=lambda: datetime.now(UTC) + timedelta(minutes=minutes),
+    )
+
+
 @pytest.mark.parametrize("minutes", [-61, 61])
 def test_tick_on_a_machine_with_a_wrong_clock_is_refused(state: PostgresBackend, minutes: int) -> None:
-    def store_at(minutes: int) -> PostgresStore:
-        return PostgresStore(
-            state.url,
-            Keyring(state.key_file),
-            clock=Clock(),
-            actor="tester (test)",
-            lock_folder=state.folder / "processes",
-            wall_clock=lambda: datetime.now(UTC) + timedelta(minutes=minutes),
-        )
-
     state.open().close()
-    right, wrong = store_at(minutes - 2 * (minutes // abs(minutes))), store_at(minutes)
-    assert round(right.require_right_clock() / timedelta(minutes=1)) == minutes - 2 * (
-        minutes // abs(minutes)
-    )
-    with pytest.raises(Busy, match=r"61 minutes (ahead of|behind) that of the database"):
-        wrong.require_right_clock()
-    for each in (right, wrong):
-        each.close()
+    bearable = minutes - 2 * (minutes // abs(minutes))
+    with closing(store_at(state, bearable)) as right, closing(store_at(state, minutes)) as wrong:
+        assert round(right.require_right_clock() / timedelta(minutes=1)) == bearable
+        with pytest.raises(Busy, match=r"61 minutes (ahead of|behind) that of the database"):
+            wrong.require_right_clock()
+
+
+def test_pruning_on_a_machine_with_a_wrong_clock_is_refused(state: PostgresBackend, tmp_path: Path) -> None:
+    state.open().close()
+    with closing(store_at(state, 61)) as wrong, pytest.raises(Busy, match="ahead of that of the database"):
+        list(Pruning(wrong, tmp_path / "archive", Clock()(), clock=Clock()))
+    assert not (tmp_path / "archive").exists()
 
 
 def test_connection_is_given_up_soon_unless_the_url_says_otherwise(state: PostgresBackend) -> None:
@@ -331,6 +350,23 @@ def test_connection_is_given_up_soon_unless_the_url_says_otherwise(state: Postgr
 
     assert limits_of(state.url) == ["10", "10", "5", "3", "25000"]
     assert limits_of(f"{state.url}&tcp_user_timeout=60000") == ["10", "10", "5", "3", "60000"]
+
+
+def test_interrupt_that_breaks_an_idle_connection_ends_the_work(state: PostgresBackend) -> None:
+    pool = Pool(lambda: connect(state.url), 1)
+    pool.run(lambda connection: connection.execute("SELECT 1"))
+
+    begun = list[None]()
+
+    def interrupted(connection: psycopg.Connection) -> None:
+        begun.append(None)
+        connection.pgconn.finish()
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.run(interrupted)
+    pool.close()
 
 
 def test_connection_ends_when_its_server_is_silent_and_takes_no_new_one(state: PostgresBackend) -> None:
