@@ -20,9 +20,8 @@ _BUSY = (
     errors.QueryCanceled,
 )
 _UNREACHABLE = (errors.OperationalError, errors.InterfaceError)
-_GIVE_IT = (
-    "put the password into ~/.pgpass with mode 0600, or the whole URL into a file that state.url_file names"
-)
+_GIVE_IT = "put the password into ~/.pgpass with mode 0600, or the whole URL into a file that state.url_file names, or --to-file of a move"
+_CHECK_VALUES = "check the port and the parameters in the URL: names and values as in libpq's manual"
 # What libpq, psycopg or the server says of a connection that was not made, and the next step. The first one that fits counts.
 _NEXT_STEPS = (
     ("password authentication failed", f"check the role and its password: {_GIVE_IT}"),
@@ -44,6 +43,10 @@ _NEXT_STEPS = (
         "no pg_hba.conf entry",
         "permit the connection in pg_hba.conf of the server; it may want TLS (sslmode=verify-full in the URL)",
     ),
+    ("Servname not supported", _CHECK_VALUES),
+    ("invalid integer value", _CHECK_VALUES),
+    ("invalid port number", _CHECK_VALUES),
+    ("invalid sslmode value", _CHECK_VALUES),
     ("failed to resolve host", "check the host in the URL, and the name server of this machine"),
     ("Connection refused", "check the host and port in the URL, and that the server runs and listens there"),
     (

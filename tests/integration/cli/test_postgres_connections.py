@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -104,6 +105,8 @@ FAULTS = {
     "other name": ("does not match host name", "as its certificate does"),
     "without TLS": ("no pg_hba.conf entry", "pg_hba.conf"),
     "refused": ("Connection refused", "that the server runs"),
+    "no port number": ("Servname not supported", "check the port"),
+    "no such sslmode": ("invalid sslmode value", "libpq's manual"),
     "no such host": ("failed to resolve host", "name server"),
     "no such database": ('database "none" does not exist', "docs/postgres.md"),
     "role that may not connect": ("permission denied for database", "docs/postgres.md"),
@@ -129,6 +132,8 @@ def faulty_url(fault: str, server: TlsServer, peer: int) -> str:
         "refused": here,
         "silent": here,
         "hangs up": here,
+        "no port number": f"{good}&port=abc",
+        "no such sslmode": good.replace("verify-full", "maybe"),
         "no such host": good.replace("@localhost", "@none.invalid"),
         "no such database": server.url("none", "sslctl_owner", password=secret),
         "role that may not connect": server.url("sslctl", "nobody_here", password=secret),
