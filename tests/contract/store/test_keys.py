@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -177,19 +179,26 @@ def test_certificates_of_a_block_are_those_of_each_domain(store: Store) -> None:
     assert store.certificates_of([]) == {}
 
 
-def test_rotation_waits_for_what_is_being_encrypted_with_the_old_key(
-    store: Store, domain: Domain, backend: Backend
-) -> None:
+@contextmanager
+def rotated_beside(store: Store, backend: Backend) -> Iterator[None]:
+    """Run the block in a transaction, during which another process begins to rotate the keys: it waits, and succeeds afterwards."""
     other = backend.open()
     with ThreadPoolExecutor(1) as pool:
         with store.transaction():
-            open_order(store, domain)
+            yield
             rotated = pool.submit(other.rotate_keys)
             with pytest.raises(TimeoutError):
                 rotated.result(0.5)
         rotated.result(PATIENCE)
     other.require_keys()
     other.close()
+
+
+def test_rotation_waits_for_what_is_being_encrypted_with_the_old_key(
+    store: Store, domain: Domain, backend: Backend
+) -> None:
+    with rotated_beside(store, backend):
+        open_order(store, domain)
 
 
 def test_key_that_is_destroyed_during_a_rotation_stays_destroyed(
@@ -197,17 +206,9 @@ def test_key_that_is_destroyed_during_a_rotation_stays_destroyed(
 ) -> None:
     serve(store, issue(store, serve(store, issue(store, domain))))
     old = store.certificates(domain)[-1]
-    other = backend.open()
-    with ThreadPoolExecutor(1) as pool:
-        with store.transaction():
-            store.destroy_key(domain, old)
-            rotated = pool.submit(other.rotate_keys)
-            with pytest.raises(TimeoutError):
-                rotated.result(0.5)
-        rotated.result(PATIENCE)
+    with rotated_beside(store, backend):
+        store.destroy_key(domain, old)
     assert store.bundle(old).private_key == ""
-    other.require_keys()
-    other.close()
 
 
 def test_order_that_is_closed_during_a_rotation_does_not_end_it(
@@ -215,13 +216,5 @@ def test_order_that_is_closed_during_a_rotation_does_not_end_it(
 ) -> None:
     order = store.find_open_order(busy_domain)
     assert order is not None
-    other = backend.open()
-    with ThreadPoolExecutor(1) as pool:
-        with store.transaction():
-            store.close_order(order, "came to nothing")
-            rotated = pool.submit(other.rotate_keys)
-            with pytest.raises(TimeoutError):
-                rotated.result(0.5)
-        rotated.result(PATIENCE)
-    other.require_keys()
-    other.close()
+    with rotated_beside(store, backend):
+        store.close_order(order, "came to nothing")
