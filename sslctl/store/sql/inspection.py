@@ -38,10 +38,6 @@ class SqlInspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses, SqlA
     def describe(self) -> str:
         """Return the schema and, of a server, its version."""
 
-    def require_key(self) -> None:
-        """Raise `StateError` if the key file does not decrypt this state."""
-        self._database.read(lambda row: self._keyring.decrypt(row["sealed"]), "SELECT sealed FROM key_check")
-
     def server(self) -> DatabaseServer | None:
         """Return the server of the database; None if it is a file of this machine."""
         return None

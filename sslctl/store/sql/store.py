@@ -23,6 +23,7 @@ from sslctl.store.sql.maintenance import SqlDamageSearch
 from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.metrics import SqlMetrics
 from sslctl.store.sql.notices import SqlNotices
+from sslctl.store.sql.part import SELECT_KEY_CHECK
 from sslctl.store.sql.renewals import SqlRenewals
 from sslctl.store.sql.reported import SqlReportedTroubles
 from sslctl.store.sql.revocations import SqlRevocations
@@ -71,8 +72,7 @@ class SqlStore(
 
     def _check_keyring(self, *, create: bool) -> None:
         """Make the key file together with the database, and never again: a new one would decrypt none of the old keys."""
-        select = "SELECT sealed FROM key_check"
-        if not self._database.read(tuple, select):
+        if not self._database.read(tuple, SELECT_KEY_CHECK):
             if not create:
                 raise StateError(
                     "the state is not complete: its creation was interrupted",
@@ -80,14 +80,14 @@ class SqlStore(
                 )
             with self._database.transaction() as run:
                 self._database.serialise(Serial.CREATION)
-                if run(select).fetchone() is None:
+                if run(SELECT_KEY_CHECK).fetchone() is None:
                     if not self._keyring.exists:
                         self._keyring.make()
                     token = self._keyring.encrypt("sslctl")
                     run("INSERT INTO key_check (only_row, sealed) VALUES (1, ?)", (token,))
         elif self._keyring.exists:
             self._keyring.load()
-            self._database.read(lambda row: self._keyring.decrypt(row["sealed"]), select)
+            self.require_key()
         if self._keyring.exists:
             self._require_chain()
 
